@@ -1,0 +1,25 @@
+"""Identity-personalised joint audio-video generation: give it a face and a voice per person and a caption."""
+
+from diffusers import ModelMixin  # noqa: F401  (diffusers looks base classes up on the package, see `registration`)
+from transformers import FeatureExtractionMixin, ImageProcessingMixin, PreTrainedModel  # noqa: F401
+
+from iap_pipelines.conversion import convert_iap_transformer_single_file
+from iap_pipelines.media import export_to_av
+from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
+from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
+from iap_pipelines.registration import register_with_diffusers
+from iap_pipelines.types import StructuredCaption, Subject
+
+
+__version__ = "0.1.0"
+__all__ = ["IAPPipeline", "IAPTransformer3DModel", "StructuredCaption", "Subject", "export_to_av"]
+
+register_with_diffusers(
+    (IAPPipeline, IAPTransformer3DModel),
+    {
+        "IAPTransformer3DModel": {
+            "checkpoint_mapping_fn": convert_iap_transformer_single_file,
+            "default_subfolder": "transformer",
+        }
+    },
+)
