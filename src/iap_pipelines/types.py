@@ -22,7 +22,8 @@ FaceInput = str | os.PathLike[str] | Image.Image
 """One picture of a face: a path or a PIL image."""
 
 
-def _check_positive(name: str, value: float, unit: str) -> None:
+def check_positive(name: str, value: float, unit: str) -> None:
+    """Raise a ``ValueError`` that names the argument unless ``value`` is a positive, finite number."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value <= 0:
         raise ValueError(f"`{name}` must be a positive, finite number of {unit}, but got {value!r}.")
 
@@ -49,7 +50,7 @@ class VideoFrames:
             raise ValueError(f"`frames` must be a uint8 tensor [F, H, W, 3] in [0, 255], but got {kind}.")
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.numel() == 0:
             raise ValueError(f"`frames` must have the shape [F, H, W, 3] and not be empty, but got {[*frames.shape]}.")
-        _check_positive("frame_rate", self.frame_rate, "frames per second")
+        check_positive("frame_rate", self.frame_rate, "frames per second")
 
     @property
     def num_frames(self) -> int:
@@ -125,7 +126,7 @@ class AudioSamples:
 
         The filter can overshoot a signal that touches full scale; what leaves [-1, 1] is clamped.
         """
-        _check_positive("sampling_rate", sampling_rate, "hertz")
+        check_positive("sampling_rate", sampling_rate, "hertz")
         if sampling_rate == self.sampling_rate:
             return self
         # Imported here: torchaudio is needed for this one line, and values must be cheap to import.

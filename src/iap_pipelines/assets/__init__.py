@@ -1,0 +1,25 @@
+"""Files that come with the package: the embedded checkpoint and two drawn people to try it with."""
+
+from pathlib import Path
+
+from iap_pipelines.types import Subject
+
+
+_FOLDER = Path(__file__).parent
+EMBEDDED_CHECKPOINT = _FOLDER / "iap-tiny"
+"""A small `from_pretrained` folder, trained on the synthetic world; its README.md is the model card."""
+
+
+DEMO_PROMPT = (
+    "Scene: blue room. <S1>: left, woman with red hair. <S2>: right, man with glasses. "
+    '<S1> says: "hello". <S2> says: "hello".'
+)
+
+
+def example_subjects() -> list[Subject]:
+    """Two people of the synthetic world whom the embedded checkpoint has never seen."""
+    folder = _FOLDER / "subjects"
+    return [
+        Subject(face=folder / f"{name}.png", voice=folder / f"{name}.flac", name=name.capitalize())
+        for name in ("ada", "ben")
+    ]

@@ -1,0 +1,10 @@
+"""How pixels are converted between RGB and the formats of video codecs."""
+
+from av.video.reformatter import Interpolation
+
+
+EXACT_CONVERSION = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP | Interpolation.FULL_CHR_H_INT
+)
+"""Flat colours come back as they went in. The default loses one or two of 255 in every round trip, and so does
+accurate rounding without full chroma."""

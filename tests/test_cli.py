@@ -1,0 +1,111 @@
+"""The command line, in this process: a tiny checkpoint of the true classes, real files, hostile files."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from iap_pipelines.cli import main, parse_subject
+from iap_pipelines.media import read_video
+from tests.pipelines.tiny_components import tiny_pipeline
+
+
+PROMPT = 'Scene: room. <S1>: left, woman. <S1> says: "red".'
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def face(tmp_path):
+    path = tmp_path / "face, with comma.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def voice(tmp_path):
+    path = tmp_path / "voice.wav"
+    samples = np.random.default_rng(0).integers(-16_000, 16_000, 16_000, dtype=np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, len(samples), "NONE", ""))
+        file.writeframes(samples.tobytes())
+    return path
+
+
+def generate(checkpoint: Path, subject: str, output: Path, *options: str) -> int:
+    return main(
+        ["generate", "--model", str(checkpoint), "--subject", subject, "--prompt", PROMPT]
+        + ["--output", str(output), "--quiet", *options]
+    )
+
+
+def test_parse_subject_keeps_commas_and_collects_views():
+    subject = parse_subject("face=a,b.png,face=c.png,voice=v.wav,name=Ada,face_scale=1.5")
+    assert (subject.face, subject.voice, subject.name, subject.face_scale) == (("a,b.png", "c.png"), "v.wav", "Ada", 1.5)
+
+
+@pytest.mark.parametrize("text", ["fase=a.png", "voice=a.wav,voice=b.wav", "face_scale=much", "face=", "a.png"])
+def test_parse_subject_refuses(text, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["generate", "--prompt", PROMPT, "--subject", text])
+    assert stop.value.code == 2
+    assert text.partition("=")[0] in capsys.readouterr().err
+
+
+def test_generate_writes_a_clip_and_prints_its_path(checkpoint, face, voice, tmp_path, capsys):
+    output = tmp_path / "clip.mp4"
+    assert generate(checkpoint, f"face={face},voice={voice}", output) == 0
+    assert capsys.readouterr().out.strip() == str(output)
+    video, audio = read_video(output)
+    assert (video.num_frames, video.height, video.width, video.frame_rate) == (5, 32, 64, 12.5)
+    assert audio is not None
+
+
+def test_same_seed_same_bytes(checkpoint, face, voice, tmp_path):
+    clips = [tmp_path / f"{name}.mp4" for name in "abc"]
+    for clip, seed in zip(clips, (1, 1, 2), strict=True):
+        generate(checkpoint, f"face={face},voice={voice}", clip, "--seed", str(seed))
+    first, same, other = (clip.read_bytes() for clip in clips)
+    assert first == same != other
+
+
+def test_frame_rate_of_the_call_is_the_frame_rate_of_the_file(checkpoint, face, tmp_path):
+    output = tmp_path / "clip.mp4"
+    assert generate(checkpoint, f"face={face}", output, "--frame-rate", "25") == 0
+    assert read_video(output)[0].frame_rate == 25
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--height", "33"], "`height` must be a positive multiple of 32"),
+        (["--num-frames", "6"], "`num_frames` must be one more than a multiple of 4"),
+        (["--output", "clip.avi"], ".mp4"),
+        (["--model", "does/not/exist"], "does/not/exist"),
+    ],
+)
+def test_wrong_options_give_one_line_and_no_file(checkpoint, face, tmp_path, capsys, options, reason):
+    output = tmp_path / "clip.mp4"
+    assert generate(checkpoint, f"face={face}", output, *options) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert reason in error
+    assert not output.exists()
+
+
+def test_bad_files_are_named_in_one_line(checkpoint, tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not a picture")
+    output = tmp_path / "clip.mp4"
+    for subject in (f"face={broken}", f"voice={broken}", "face=missing.png"):
+        assert generate(checkpoint, subject, output) == 2
+        error = capsys.readouterr().err.strip().splitlines()
+        assert len([line for line in error if line.startswith("iap generate:")]) == 1
+        assert subject.partition("=")[2] in error[-1]
+    assert list(tmp_path.glob("*.mp4*")) == []
