@@ -5,45 +5,69 @@ tokens. Only the video tower reads its copies, and the last layer reads only tho
 dead: 6.04 billion parameters never touched and 0.11 billion whose result is thrown away.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
+from iap_pipelines.conversion.key_map import KeyMap
 
-# Whole-name patterns, tried in order. `{tower}` is `video` or `audio`; `\1` and so on are the pattern's groups.
-_TOP_LEVEL = (
-    (r"patch_embedding\.(weight|bias)", r"{tower}_patch_embedding.proj.\1"),
-    (r"patch_embedding\.0\.(weight|bias)", r"{tower}_patch_embedding.proj.\1"),
-    (r"patch_embedding\.2\.w1\.weight", r"{tower}_patch_embedding.gate.weight"),
-    (r"patch_embedding\.2\.w2\.weight", r"{tower}_patch_embedding.down.weight"),
-    (r"patch_embedding\.2\.w3\.weight", r"{tower}_patch_embedding.up.weight"),
-    (r"text_embedding\.0\.(weight|bias)", r"{tower}_condition_embedder.text_embedder.linear_1.\1"),
-    (r"text_embedding\.2\.(weight|bias)", r"{tower}_condition_embedder.text_embedder.linear_2.\1"),
-    (r"time_embedding\.0\.(weight|bias)", r"{tower}_condition_embedder.time_embedder.linear_1.\1"),
-    (r"time_embedding\.2\.(weight|bias)", r"{tower}_condition_embedder.time_embedder.linear_2.\1"),
-    (r"time_projection\.1\.(weight|bias)", r"{tower}_condition_embedder.time_proj.\1"),
-    (r"head\.modulation", r"{tower}_head.modulation.scale_shift_table"),
-    (r"head\.head\.(weight|bias)", r"{tower}_head.proj_out.\1"),
+
+_FIELDS = {"tower": "video|audio", "layer": r"\d+", "qkv": "[qkv]", "kv": "[kv]", "qk": "[qk]", "p": "weight|bias"}
+
+_TOP_LEVEL = [
+    ("video_model.patch_embedding.{p}", "video_patch_embedding.proj.{p}"),
+    ("audio_model.patch_embedding.0.{p}", "audio_patch_embedding.proj.{p}"),
+    ("audio_model.patch_embedding.2.w1.weight", "audio_patch_embedding.gate.weight"),
+    ("audio_model.patch_embedding.2.w2.weight", "audio_patch_embedding.down.weight"),
+    ("audio_model.patch_embedding.2.w3.weight", "audio_patch_embedding.up.weight"),
+    ("{tower}_model.text_embedding.0.{p}", "{tower}_condition_embedder.text_embedder.linear_1.{p}"),
+    ("{tower}_model.text_embedding.2.{p}", "{tower}_condition_embedder.text_embedder.linear_2.{p}"),
+    ("{tower}_model.time_embedding.0.{p}", "{tower}_condition_embedder.time_embedder.linear_1.{p}"),
+    ("{tower}_model.time_embedding.2.{p}", "{tower}_condition_embedder.time_embedder.linear_2.{p}"),
+    ("{tower}_model.time_projection.1.{p}", "{tower}_condition_embedder.time_proj.{p}"),
+    ("{tower}_model.head.modulation", "{tower}_head.modulation.scale_shift_table"),
+    ("{tower}_model.head.head.{p}", "{tower}_head.proj_out.{p}"),
+]
+# `@` is nothing for target tokens and `_prime` for identity tokens.
+_STREAM = [
+    ("modulation@", "modulation.scale_shift_table"),
+    ("self_attn.{qkv}@.{p}", "attn1.to_{qkv}.{p}"),
+    ("self_attn.o@.{p}", "attn1.to_out.0.{p}"),
+    ("self_attn.norm_{qk}@.weight", "attn1.norm_{qk}.weight"),
+    ("ffn@.0.{p}", "ffn.net.0.proj.{p}"),
+    ("ffn@.2.{p}", "ffn.net.2.{p}"),
+]
+_CROSS = [
+    ("norm3@.{p}", "norm2.{p}"),
+    ("cross_attn@.{qkv}.{p}", "attn2.to_{qkv}.{p}"),
+    ("cross_attn@.o.{p}", "attn2.to_out.0.{p}"),
+    ("cross_attn@.norm_{qk}.weight", "attn2.norm_{qk}.weight"),
+]
+_FUSION = [
+    ("cross_attn.{kv}_fusion.{p}", "attn2.add_{kv}_proj.{p}"),
+    ("cross_attn.pre_attn_norm_fusion.{p}", "attn2.norm_added.{p}"),
+    ("cross_attn.norm_k_fusion.weight", "attn2.norm_added_k.weight"),
+]
+_LAST_LAYER_IDENTITY = ("modulation.", "attn1.to_k.", "attn1.to_v.", "attn1.norm_k.")
+
+
+def _in_blocks(rules: list[tuple[str, str]], mark: str, tower: str, ours: str) -> list[tuple[str, str]]:
+    prefix = f"{tower}_model.blocks.{{layer}}."
+    return [(prefix + official.replace("@", mark), ours + name) for official, name in rules]
+
+
+_KEYS = KeyMap(
+    _TOP_LEVEL
+    + _in_blocks(_STREAM + _CROSS + _FUSION, "", "{tower}", "blocks.{layer}.{tower}.")
+    + _in_blocks(_STREAM, "_prime", "video", "blocks.{layer}.video.identity."),
+    _FIELDS,
 )
-_STREAM = (
-    (r"modulation(?:\.modulation)?", r"modulation.scale_shift_table"),
-    (r"self_attn\.([qkv])\.(weight|bias)", r"attn1.to_\1.\2"),
-    (r"self_attn\.o\.(weight|bias)", r"attn1.to_out.0.\1"),
-    (r"self_attn\.norm_([qk])\.weight", r"attn1.norm_\1.weight"),
-    (r"ffn\.0\.(weight|bias)", r"ffn.net.0.proj.\1"),
-    (r"ffn\.2\.(weight|bias)", r"ffn.net.2.\1"),
+_DEAD_KEYS = KeyMap(
+    _in_blocks(_CROSS, "_prime", "{tower}", "{layer}.{tower}.")
+    + _in_blocks(_STREAM, "_prime", "audio", "{layer}.audio."),
+    _FIELDS,
 )
-_CROSS = (
-    (r"norm3\.(weight|bias)", r"norm2.\1"),
-    (r"cross_attn\.([qkv])\.(weight|bias)", r"attn2.to_\1.\2"),
-    (r"cross_attn\.o\.(weight|bias)", r"attn2.to_out.0.\1"),
-    (r"cross_attn\.norm_([qk])\.weight", r"attn2.norm_\1.weight"),
-    (r"cross_attn\.([kv])_fusion\.(weight|bias)", r"attn2.add_\1_proj.\2"),
-    (r"cross_attn\.pre_attn_norm_fusion\.(weight|bias)", r"attn2.norm_added.\1"),
-    (r"cross_attn\.norm_k_fusion\.weight", r"attn2.norm_added_k.weight"),
-)
-_LAST_LAYER_IDENTITY = ("modulation", "attn1.to_k", "attn1.to_v", "attn1.norm_k")
 
 
 def transformer_key(official_key: str, num_layers: int) -> str | None:
@@ -51,7 +75,8 @@ def transformer_key(official_key: str, num_layers: int) -> str | None:
     Our name of one official parameter.
 
     Args:
-        official_key: name in the published checkpoint, such as `video_model.blocks.0.self_attn.q_prime.weight`.
+        official_key: name in the published checkpoint, such as `video_model.blocks.0.self_attn.q_prime.weight`. The base
+            model wraps the modulation of a block once more (`modulation.modulation`); that name is known too.
         num_layers: layers of the checkpoint; the last one's identity stream is smaller.
 
     Returns:
@@ -60,30 +85,32 @@ def transformer_key(official_key: str, num_layers: int) -> str | None:
     Raises:
         KeyError: the name is not one the published model has.
     """
-    match = re.fullmatch(r"(video|audio)_model\.(.+)", official_key)
-    if match is None:
-        raise KeyError(official_key)
-    tower, name = match.groups()
-    block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-    if block is None:
-        return _rename(name, _TOP_LEVEL, official_key).format(tower=tower)
-    layer, name = int(block[1]), block[2]
-    prefix = f"blocks.{layer}.{tower}."
-    if "_prime" not in name:
-        return prefix + _rename(name, _STREAM + _CROSS, official_key)
-    ours = _rename(name.replace("_prime", ""), _STREAM + _CROSS, official_key)
-    is_read = tower == "video" and not ours.startswith(("attn2", "norm2"))
-    if layer == num_layers - 1:
-        is_read = is_read and ours.startswith(_LAST_LAYER_IDENTITY)
-    return f"{prefix}identity.{ours}" if is_read else None
+    official_key = unwrapped_key(official_key)
+    try:
+        ours = _KEYS.to_ours(official_key)
+    except KeyError:
+        _DEAD_KEYS.to_ours(official_key)
+        return None
+    last_identity = f"blocks.{num_layers - 1}.video.identity."
+    if ours.startswith(last_identity) and not ours.removeprefix(last_identity).startswith(_LAST_LAYER_IDENTITY):
+        return None
+    return ours
 
 
-def _rename(name: str, rules: tuple[tuple[str, str], ...], official_key: str) -> str:
-    for pattern, replacement in rules:
-        match = re.fullmatch(pattern, name)
-        if match is not None:
-            return match.expand(replacement)
-    raise KeyError(official_key)
+def unwrapped_key(official_key: str) -> str:
+    """The name without the extra `.modulation` that base checkpoints give the modulation of their blocks."""
+    is_wrapped = ".blocks." in official_key and official_key.endswith(".modulation.modulation")
+    return official_key.removesuffix(".modulation") if is_wrapped else official_key
+
+
+def official_transformer_key(our_key: str) -> str:
+    """The official name of one of our parameters. Raises `KeyError` if there is none."""
+    return _KEYS.to_official(our_key)
+
+
+def base_transformer_key(our_key: str) -> str | None:
+    """The official parameter that an identity parameter is a copy of before training; `None` for every other parameter."""
+    return official_transformer_key(our_key.replace(".identity.", ".")) if ".identity." in our_key else None
 
 
 def transformer_value(our_key: str, value: Tensor, num_layers: int) -> Tensor:
@@ -103,20 +130,33 @@ def convert_transformer_state_dict(state_dict: Mapping[str, Tensor], num_layers:
     return converted
 
 
-def count_layers(official_keys: Iterable[str]) -> int:
-    """Layers of an official checkpoint, from the names of its parameters."""
-    layers = (re.match(r"(?:video|audio)_model\.blocks\.(\d+)\.", key) for key in official_keys)
-    return 1 + max((int(match[1]) for match in layers if match), default=-1)
-
-
-def convert_iap_transformer_single_file(checkpoint: dict[str, Tensor], **kwargs: object) -> dict[str, Tensor]:
+def transformer_config(layout: Mapping[str, Tensor], num_layers: int, attention_head_dim: int) -> dict[str, Any]:
     """
-    What diffusers' `from_single_file` calls on a file it has read.
+    Read the constructor arguments of `IAPTransformer3DModel` off the shapes of an official dual tower.
 
     Args:
-        checkpoint: official state dict, or one that already has our names.
-        kwargs: diffusers passes the configuration here; the names alone suffice.
+        layout: tensors under official names (base checkpoints: unwrapped); their values are not looked at.
+        num_layers: layers of the checkpoint.
+        attention_head_dim: channels of one head.
+
+    Raises:
+        KeyError: a name that is needed for this is missing.
+        ValueError: `attention_head_dim` does not divide the model's channels.
     """
-    if any(key.startswith(("video_model.", "audio_model.")) for key in checkpoint):
-        return convert_transformer_state_dict(checkpoint, count_layers(checkpoint))
-    return checkpoint
+    dim, in_channels, *patch_size = layout["video_model.patch_embedding.weight"].shape
+    if dim % attention_head_dim != 0:
+        raise ValueError(
+            f"`attention_head_dim`={attention_head_dim} does not divide the {dim} channels of the checkpoint."
+        )
+    return {
+        "patch_size": patch_size,
+        "in_channels": in_channels,
+        "audio_in_channels": layout["audio_model.patch_embedding.0.weight"].shape[1],
+        "num_attention_heads": dim // attention_head_dim,
+        "attention_head_dim": attention_head_dim,
+        "ffn_dim": layout["video_model.blocks.0.ffn.0.weight"].shape[0],
+        "num_layers": num_layers,
+        "text_dim": layout["video_model.text_embedding.0.weight"].shape[1],
+        "freq_dim": layout["video_model.time_embedding.0.weight"].shape[1],
+        "audio_embed_dim": layout["audio_model.patch_embedding.2.w1.weight"].shape[0],
+    }
