@@ -20,7 +20,9 @@ sequence, D model channels, H heads, K channels per head.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -51,6 +53,9 @@ class Towers(NamedTuple):
     audio: Any = None
 
 
+NEITHER = Towers()
+
+
 class KeyValue(NamedTuple):
     """What one layer lets others read: `key` and `value`, each `[B, S, H, K]`."""
 
@@ -65,6 +70,24 @@ class LayerMemory(NamedTuple):
     caption: Towers = Towers()
 
 
+class RotaryTables(NamedTuple):
+    """What rotary embedding multiplies each channel and its two neighbours by, each `[B or 1, L, 1, K]`.
+
+    Channels rotate in pairs, so one of the two neighbours always meets a zero.
+    """
+
+    own: Tensor
+    following: Tensor
+    preceding: Tensor
+
+    @classmethod
+    def from_angles(cls, cos: Tensor, sin: Tensor) -> "RotaryTables":
+        """From one cos and sin per channel pair, each `[B or 1, L, K / 2]`."""
+        zero = torch.zeros_like(sin)
+        pairs = ((cos, cos), (-sin, zero), (zero, sin))
+        return cls(*(torch.stack(pair, dim=-1).flatten(-2).unsqueeze(2) for pair in pairs))
+
+
 class StreamTokens(NamedTuple):
     """One tower's target or identity tokens on their way through the blocks."""
 
@@ -72,8 +95,7 @@ class StreamTokens(NamedTuple):
     """`[B, L, D]`"""
     time_modulation: Tensor
     """`[B or 1, 6, D]`, once per sample"""
-    rotary_emb: tuple[Tensor, Tensor]
-    """cos and sin, each `[B or 1, L, K / 2]`"""
+    rotary_emb: RotaryTables
     attention_mask: Tensor | None = None
     """bool `[B, 1, 1 or L, S]`, True where a query may look; `None` where everything may be seen"""
 
@@ -121,12 +143,13 @@ class IAPTransformerOutput(BaseOutput):
     audio_sample: Tensor | None = None
 
 
-def apply_rotary_emb(hidden_states: Tensor, rotary_emb: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate neighbouring channel pairs of `hidden_states` `[B, L, H, K]` by cos and sin `[B or 1, L, K / 2]`."""
-    cos, sin = (table.unsqueeze(2) for table in rotary_emb)
-    even, odd = hidden_states.unflatten(-1, (-1, 2)).unbind(-1)
-    rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return rotated.flatten(-2).type_as(hidden_states)
+def apply_rotary_emb(hidden_states: Tensor, rotary_emb: RotaryTables) -> Tensor:
+    """Rotate neighbouring channel pairs of `hidden_states` `[B, L, H, K]`."""
+    # Shifted copies stay contiguous: splitting even from odd channels and stacking them again takes three times as long.
+    rotated = hidden_states * rotary_emb.own
+    rotated = torch.addcmul(rotated, hidden_states.roll(-1, dims=-1), rotary_emb.following)
+    rotated = torch.addcmul(rotated, hidden_states.roll(1, dims=-1), rotary_emb.preceding)
+    return rotated.type_as(hidden_states)
 
 
 class IAPAttnProcessor:
@@ -144,7 +167,7 @@ class IAPAttnProcessor:
         attn: "IAPAttention",
         hidden_states: Tensor,
         key_value: KeyValue | None,
-        rotary_emb: tuple[Tensor, Tensor] | None = None,
+        rotary_emb: RotaryTables | None = None,
         attention_mask: Tensor | None = None,
         added_key_value: KeyValue | None = None,
     ) -> Tensor:
@@ -212,13 +235,13 @@ class IAPAttention(nn.Module, AttentionModuleMixin):
             self.norm_added_k = nn.RMSNorm(dim, eps=eps)
         self.set_processor(IAPAttnProcessor())
 
-    def key_value(self, hidden_states: Tensor, rotary_emb: tuple[Tensor, Tensor] | None = None) -> KeyValue:
+    def key_value(self, hidden_states: Tensor, rotary_emb: RotaryTables | None = None) -> KeyValue:
         """Keys and values of `hidden_states` `[B, S, D]`, keys rotated if `rotary_emb` is given."""
         key = self.norm_k(self.to_k(hidden_states)).unflatten(-1, (self.heads, -1))
         value = self.to_v(hidden_states).unflatten(-1, (self.heads, -1))
         return KeyValue(key if rotary_emb is None else apply_rotary_emb(key, rotary_emb), value)
 
-    def added_key_value(self, hidden_states: Tensor, rotary_emb: tuple[Tensor, Tensor]) -> KeyValue:
+    def added_key_value(self, hidden_states: Tensor, rotary_emb: RotaryTables) -> KeyValue:
         """Keys and values of the other tower's target tokens `[B, S, D]`, at the other tower's positions."""
         hidden_states = self.norm_added(hidden_states)
         key = self.norm_added_k(self.add_k_proj(hidden_states)).unflatten(-1, (self.heads, -1))
@@ -229,7 +252,7 @@ class IAPAttention(nn.Module, AttentionModuleMixin):
         self,
         hidden_states: Tensor,
         key_value: KeyValue,
-        rotary_emb: tuple[Tensor, Tensor] | None = None,
+        rotary_emb: RotaryTables | None = None,
         attention_mask: Tensor | None = None,
         added_key_value: KeyValue | None = None,
     ) -> Tensor:
@@ -275,23 +298,28 @@ class IAPStream(nn.Module):
         """Normalised, modulated tokens `[B, L, D]` and the keys and values they offer."""
         shift, scale = self.modulation(tokens.time_modulation)[:2]
         hidden_states = tokens.hidden_states
-        normed = (self.norm1(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        normed = torch.addcmul(shift, self.norm1(hidden_states.float()), 1 + scale).type_as(hidden_states)
         return normed, self.attn1.key_value(normed, tokens.rotary_emb)
 
-    def attend(self, tokens: StreamTokens, normed: Tensor, key_value: KeyValue) -> StreamTokens:
+    def attend(
+        self, tokens: StreamTokens, normed: Tensor, key_value: KeyValue, is_identity: bool = False
+    ) -> StreamTokens:
         gate = self.modulation(tokens.time_modulation)[2]
-        attn_output = self.attn1(normed, key_value, tokens.rotary_emb, tokens.attention_mask)
+        # Feature caches replace `attn1.forward` and count its calls as steps. Identity tokens do not change from step to
+        # step and may share `attn1` with the target, so they go around it.
+        attention = partial(self.attn1.processor, self.attn1) if is_identity else self.attn1
+        attn_output = attention(normed, key_value, tokens.rotary_emb, tokens.attention_mask)
         return tokens._replace(hidden_states=_add_gated(tokens.hidden_states, attn_output, gate))
 
     def feed_forward(self, tokens: StreamTokens) -> StreamTokens:
         shift, scale, gate = self.modulation(tokens.time_modulation)[3:]
         hidden_states = tokens.hidden_states
-        normed = (self.norm3(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        normed = torch.addcmul(shift, self.norm3(hidden_states.float()), 1 + scale).type_as(hidden_states)
         return tokens._replace(hidden_states=_add_gated(hidden_states, self.ffn(normed), gate))
 
 
 def _add_gated(hidden_states: Tensor, update: Tensor, gate: Tensor) -> Tensor:
-    return (hidden_states.float() + update * gate).type_as(hidden_states)
+    return torch.addcmul(hidden_states.float(), update, gate).type_as(hidden_states)
 
 
 class IAPTower(IAPStream):
@@ -316,7 +344,7 @@ class IAPTower(IAPStream):
         stream = self if self.identity is None else self.identity
         normed, key_value = stream.read(tokens)
         if not self.is_last_layer:
-            tokens = stream.feed_forward(stream.attend(tokens, normed, key_value))
+            tokens = stream.feed_forward(stream.attend(tokens, normed, key_value, is_identity=True))
         return tokens, key_value
 
     def attend_self_and_identity(self, tokens: StreamTokens, identity: KeyValue | None) -> StreamTokens:
@@ -350,7 +378,7 @@ class IAPTransformerBlock(nn.Module):
         self.audio = IAPTower(dim, heads, ffn_dim, eps, identity_weights["audio"], is_last_layer)
 
     def forward(
-        self, target: Towers, memory: LayerMemory, identity: Towers = Towers(), caption: Towers = Towers()
+        self, target: Towers, memory: LayerMemory, identity: Towers = NEITHER, caption: Towers = NEITHER
     ) -> tuple[Towers, LayerMemory, Towers]:
         """
         Args:
@@ -454,7 +482,11 @@ class IAPVideoPatchEmbed(nn.Module):
 
 
 class IAPAudioPatchEmbed(nn.Module):
-    """Audio latents `[B, L, C_audio]` to tokens `[B, L, D]`: a convolution, then a gated convolutional feed-forward."""
+    """
+    Audio latents `[B, L, C_audio]` to tokens `[B, L, D]`: a convolution, then a gated convolutional feed-forward.
+
+    Where a mask (bool `[B, L]`) is given, every convolution sees zeros on padding, as it does beyond the ends.
+    """
 
     def __init__(self, in_channels: int, dim: int, hidden_dim: int, kernel_size: int = 7) -> None:
         super().__init__()
@@ -464,10 +496,16 @@ class IAPAudioPatchEmbed(nn.Module):
         self.up = nn.Conv1d(dim, hidden_dim, kernel_size, padding=padding, bias=False)
         self.down = nn.Conv1d(hidden_dim, dim, kernel_size, padding=padding, bias=False)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        hidden_states = F.silu(self.proj(hidden_states.transpose(1, 2)))
-        hidden_states = self.down(F.silu(self.gate(hidden_states)) * self.up(hidden_states))
-        return hidden_states.transpose(1, 2).contiguous()
+    def forward(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:
+        is_padding = None if mask is None else ~mask[:, None]
+        hidden_states = _zero(hidden_states.transpose(1, 2), is_padding)
+        hidden_states = _zero(F.silu(self.proj(hidden_states)), is_padding)
+        hidden_states = _zero(F.silu(self.gate(hidden_states)) * self.up(hidden_states), is_padding)
+        return self.down(hidden_states).transpose(1, 2).contiguous()
+
+
+def _zero(hidden_states: Tensor, where: Tensor | None) -> Tensor:
+    return hidden_states if where is None else hidden_states.masked_fill(where, 0)
 
 
 class IAPConditionEmbedder(nn.Module):
@@ -505,8 +543,26 @@ class IAPHead(nn.Module):
 
     def forward(self, hidden_states: Tensor, temb: Tensor) -> Tensor:
         shift, scale = self.modulation(temb[:, None].expand(-1, 2, -1))
-        hidden_states = (self.norm_out(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        hidden_states = torch.addcmul(shift, self.norm_out(hidden_states.float()), 1 + scale).type_as(hidden_states)
         return self.proj_out(hidden_states)
+
+
+def _apply_group_offload_hook(method: Callable) -> Callable:
+    """
+    Run the model's group offloading hook around a method other than `forward`, as `apply_forward_hook` does with the hook
+    of accelerate: without it, embedders and identity projections would still be on the offload device.
+    """
+
+    @wraps(method)
+    def wrapper(self: "IAPTransformer3DModel", *args: Any, **kwargs: Any) -> Any:
+        registry = getattr(self, "_diffusers_hook", None)
+        hook = None if registry is None else registry.get_hook("group_offloading")
+        if hook is None:
+            return method(self, *args, **kwargs)
+        args, kwargs = hook.pre_forward(self, *args, **kwargs)
+        return hook.post_forward(self, method(self, *args, **kwargs))
+
+    return wrapper
 
 
 class IAPTransformer3DModel(
@@ -630,10 +686,11 @@ class IAPTransformer3DModel(
         # 2. Conditions
         self.video_condition_embedder = IAPConditionEmbedder(dim, freq_dim, text_dim)
         self.audio_condition_embedder = IAPConditionEmbedder(dim, freq_dim, text_dim)
-        if num_identity_slots > 0:
+        towers_with_slots = [name for name, kind in identity_weights.items() if kind != "released"]
+        if num_identity_slots > 0 and towers_with_slots:
             self.identity_embedding = nn.Embedding(num_identity_slots, dim)
-            self.video_identity_proj = nn.Linear(dim, dim, bias=False)
-            self.audio_identity_proj = nn.Linear(dim, dim, bias=False)
+            for name in towers_with_slots:
+                self.add_module(f"{name}_identity_proj", nn.Linear(dim, dim, bias=False))
 
         # 3. Layers
         self.blocks = nn.ModuleList(
@@ -660,6 +717,7 @@ class IAPTransformer3DModel(
             raise ValueError(f"`identity_position` must be one of {IDENTITY_POSITION}, got {identity_position!r}.")
 
     @apply_forward_hook
+    @_apply_group_offload_hook
     @apply_lora_scale("attention_kwargs")
     def encode_identity(
         self,
@@ -687,6 +745,7 @@ class IAPTransformer3DModel(
         Returns:
             [`IAPIdentityMemory`] to pass as `identity_memory`.
         """
+        self._check_skip_layers(skip_layers)
         tokens, mask = self._embed_identity(identity, num_frames, num_audio_latents)
         memories = []
         for index, block in enumerate(self.blocks):
@@ -697,6 +756,7 @@ class IAPTransformer3DModel(
         return IAPIdentityMemory(tuple(memories), mask)
 
     @apply_forward_hook
+    @_apply_group_offload_hook
     @apply_lora_scale("attention_kwargs")
     def encode_caption(
         self,
@@ -775,6 +835,7 @@ class IAPTransformer3DModel(
             raise ValueError("Pass at most one of `identity` and `identity_memory`.")
         if hidden_states is None and audio_hidden_states is None:
             raise ValueError("Pass `hidden_states`, `audio_hidden_states`, or both.")
+        self._check_skip_layers(skip_layers, identity_memory)
 
         # 1. Conditions: raw ones run through the layers along with the target, known ones are read from memory.
         caption, tokens = Towers(), Towers()
@@ -836,7 +897,26 @@ class IAPTransformer3DModel(
                 released[name] = "released"
                 for block in self.blocks:
                     getattr(block, name).identity = None
-        self.register_to_config(identity_weights=released)
+                if self.config.num_identity_slots > 0:
+                    delattr(self, f"{name}_identity_proj")
+        if set(released.values()) == {"released"} and hasattr(self, "identity_embedding"):
+            del self.identity_embedding
+        # `from_config` would ignore a value that is on record as a default.
+        defaults = [name for name in self.config.get("_use_default_values", ()) if name != "identity_weights"]
+        self.register_to_config(identity_weights=released, _use_default_values=defaults)
+
+    def _check_skip_layers(
+        self, skip_layers: tuple[int, ...], identity_memory: IAPIdentityMemory | None = None
+    ) -> None:
+        if not all(0 <= index < len(self.blocks) for index in skip_layers):
+            raise ValueError(f"`skip_layers` must lie in 0..{len(self.blocks) - 1}, got {skip_layers}.")
+        if identity_memory is not None:
+            skipped = {index for index, layer in enumerate(identity_memory.layers) if layer is None}
+            if skipped != set(skip_layers):
+                raise ValueError(
+                    f"`identity_memory` was computed with `skip_layers`={tuple(skipped)} and cannot serve "
+                    f"`skip_layers`={tuple(skip_layers)}. Call `encode_identity` once per setting."
+                )
 
     def _embed_caption(self, encoder_hidden_states: Tensor, audio_encoder_hidden_states: Tensor | None) -> Towers:
         if audio_encoder_hidden_states is None:
@@ -851,12 +931,16 @@ class IAPTransformer3DModel(
         patch_frames, patch_height, patch_width = self.config.patch_size
         positions = torch.arange(num_frames // patch_frames, device=hidden_states.device, dtype=torch.float32)
         rotary_emb = self.rope(positions[None], height // patch_height, width // patch_width)
-        return StreamTokens(self.video_patch_embedding(hidden_states), modulation, rotary_emb)
+        return StreamTokens(
+            self.video_patch_embedding(hidden_states), modulation, RotaryTables.from_angles(*rotary_emb)
+        )
 
     def _embed_audio(self, hidden_states: Tensor, modulation: Tensor) -> StreamTokens:
         positions = torch.arange(hidden_states.shape[1], device=hidden_states.device, dtype=torch.float32)
         rotary_emb = self.rope(positions[None] * self.config.audio_position_scale, 1, 1)
-        return StreamTokens(self.audio_patch_embedding(hidden_states), modulation, rotary_emb)
+        return StreamTokens(
+            self.audio_patch_embedding(hidden_states), modulation, RotaryTables.from_angles(*rotary_emb)
+        )
 
     def _embed_identity(
         self, identity: IAPIdentityInputs, num_frames: int, num_audio_latents: int
@@ -885,41 +969,41 @@ class IAPTransformer3DModel(
         latents = identity.face_latents
         batch_size, num_views, _, height, width = latents.shape
         subjects = _subjects_or_default(identity.face_subjects, batch_size, num_views, latents.device)
-        height, width = height // self.config.patch_size[1], width // self.config.patch_size[2]
-
+        views = torch.ones_like(subjects) if identity.face_mask is None else identity.face_mask.to(subjects.dtype)
         if self.config.identity_position == "fixed":
-            positions = self.config.face_position + _running_index(subjects, identity.face_mask)
+            positions = self.config.face_position + _length_before(views)
         else:
-            positions = clip_end + self.config.identity_span * subjects + _index_within_subject(subjects)
-        # One latent picture is one frame: views are embedded as the frames of one clip, which keeps them apart.
-        hidden_states = self.video_patch_embedding(latents.transpose(1, 2))
-        rotary_emb = self.rope(positions.float(), height, width)
-        per_view = height * width
-        mask = None if identity.face_mask is None else identity.face_mask.repeat_interleave(per_view, dim=1)
-        subjects = subjects.repeat_interleave(per_view, dim=1)
-        return self._as_identity_tokens("video", hidden_states, rotary_emb, subjects, mask, num_views), mask
+            positions = clip_end + self.config.identity_span * subjects + _length_before(views, subjects)
+        # One latent picture is one frame of its own clip.
+        hidden_states = self.video_patch_embedding(latents.flatten(0, 1).unsqueeze(2))
+        height, width = height // self.config.patch_size[1], width // self.config.patch_size[2]
+        rotary_emb = self.rope(positions.flatten()[:, None].float(), height, width)
+        mask = identity.face_mask
+        mask = None if mask is None else mask[..., None].expand(-1, -1, hidden_states.shape[1])
+        return self._as_identity_tokens("video", hidden_states, rotary_emb, subjects, mask)
 
     def _embed_voices(self, identity: IAPIdentityInputs, clip_end: int) -> tuple[StreamTokens, Tensor | None]:
         latents = identity.voice_latents
         batch_size, num_voices, length, _ = latents.shape
         subjects = _subjects_or_default(identity.voice_subjects, batch_size, num_voices, latents.device)
-        steps = torch.arange(length, device=latents.device)
-        scale = self.config.audio_position_scale
-
+        lengths = torch.full_like(subjects, length) if identity.voice_mask is None else identity.voice_mask.sum(dim=-1)
+        steps, scale = torch.arange(length, device=latents.device), self.config.audio_position_scale
         if self.config.identity_position == "fixed":
-            present = None if identity.voice_mask is None else identity.voice_mask.any(dim=-1)
-            starts = self.config.voice_position + length * _running_index(subjects, present)
+            starts = self.config.voice_position + _length_before(lengths)
             positions = (starts[..., None] + steps) * scale
         else:
+            if (length - 1) * scale >= self.config.identity_span:
+                raise ValueError(
+                    f"A voice of {length} latents spans {length * scale:.1f} latent frames, but a subject owns only "
+                    f"`identity_span`={self.config.identity_span}. Shorten the recording."
+                )
             starts = clip_end + self.config.identity_span * subjects
-            positions = starts[..., None] + (length * _index_within_subject(subjects)[..., None] + steps) * scale
+            positions = starts[..., None] + (_length_before(lengths, subjects)[..., None] + steps) * scale
         # Voices are embedded one by one: no convolution across two recordings.
-        hidden_states = self.audio_patch_embedding(latents.flatten(0, 1)).unflatten(0, (batch_size, num_voices))
-        rotary_emb = self.rope(positions.flatten(1).float(), 1, 1)
-        mask = None if identity.voice_mask is None else identity.voice_mask.flatten(1)
-        subjects = subjects.repeat_interleave(length, dim=1)
-        hidden_states = hidden_states.flatten(1, 2)
-        return self._as_identity_tokens("audio", hidden_states, rotary_emb, subjects, mask, num_voices), mask
+        mask = identity.voice_mask
+        hidden_states = self.audio_patch_embedding(latents.flatten(0, 1), None if mask is None else mask.flatten(0, 1))
+        rotary_emb = self.rope(positions.flatten(0, 1).float(), 1, 1)
+        return self._as_identity_tokens("audio", hidden_states, rotary_emb, subjects, mask)
 
     def _as_identity_tokens(
         self,
@@ -928,14 +1012,32 @@ class IAPTransformer3DModel(
         rotary_emb: tuple[Tensor, Tensor],
         subjects: Tensor,
         mask: Tensor | None,
-        num_entries: int,
-    ) -> StreamTokens:
+    ) -> tuple[StreamTokens, Tensor | None]:
+        """
+        Lay the references of each sample one after another.
+
+        Args:
+            tower: whose references.
+            hidden_states: `[B * N, P, D]`, P tokens per reference.
+            rotary_emb: cos and sin, each `[B * N, P, K / 2]`.
+            subjects: int `[B, N]`.
+            mask: bool `[B, N, P]`, or `None` where nothing is padding.
+
+        Returns:
+            the tokens, and which of them are real: bool `[B, N * P]` or `None`.
+        """
+        hidden_states = hidden_states.unflatten(0, subjects.shape)
         if self.config.num_identity_slots > 0:
-            slots = self.identity_embedding(subjects)
-            hidden_states = hidden_states + getattr(self, f"{tower}_identity_proj")(slots)
+            slots = getattr(self, f"{tower}_identity_proj")(self.identity_embedding(subjects))
+            hidden_states = hidden_states + slots[:, :, None]
+        rotary_emb = RotaryTables.from_angles(
+            *(table.unflatten(0, subjects.shape).flatten(1, 2) for table in rotary_emb)
+        )
+        mask = None if mask is None else mask.flatten(1)
         # Padding sees padding, so that no row of the mask is empty.
         attention_mask = None if mask is None else mask[:, :, None] == mask[:, None, :]
-        if self.config.identity_attention == "per_subject" and num_entries > 1:
+        if self.config.identity_attention == "per_subject" and subjects.shape[1] > 1:
+            subjects = subjects.repeat_interleave(hidden_states.shape[2], dim=1)
             same_subject = subjects[:, :, None] == subjects[:, None, :]
             attention_mask = same_subject if attention_mask is None else attention_mask & same_subject
         if attention_mask is not None:
@@ -943,7 +1045,7 @@ class IAPTransformer3DModel(
         zero = torch.zeros(1, device=hidden_states.device)
         embedder = getattr(self, f"{tower}_condition_embedder")
         _, modulation = embedder.embed_time(zero, hidden_states.dtype)
-        return StreamTokens(hidden_states, modulation, rotary_emb, attention_mask)
+        return StreamTokens(hidden_states.flatten(1, 2), modulation, rotary_emb, attention_mask), mask
 
     def _unpatchify(self, hidden_states: Tensor, shape: torch.Size) -> Tensor:
         batch_size, channels, num_frames, height, width = shape
@@ -967,16 +1069,12 @@ def _subjects_or_default(subjects: Tensor | None, batch_size: int, num_entries: 
     return torch.arange(num_entries, device=device).expand(batch_size, -1)
 
 
-def _running_index(subjects: Tensor, mask: Tensor | None) -> Tensor:
-    """How many real entries stand before each entry: int `[B, N]`."""
-    present = torch.ones_like(subjects) if mask is None else mask.to(subjects.dtype)
-    return present.cumsum(dim=1) - present
-
-
-def _index_within_subject(subjects: Tensor) -> Tensor:
-    """How many entries of the same subject stand before each entry: int `[B, N]`."""
-    same = subjects[:, :, None] == subjects[:, None, :]
-    return same.tril(diagonal=-1).sum(dim=-1)
+def _length_before(lengths: Tensor, subjects: Tensor | None = None) -> Tensor:
+    """Summed `lengths` `[B, N]` of the entries before each entry; only those of the same subject if `subjects` is given."""
+    if subjects is None:
+        return lengths.cumsum(dim=1) - lengths
+    is_before = (subjects[:, :, None] == subjects[:, None, :]).tril(diagonal=-1)
+    return (is_before * lengths[:, None, :]).sum(dim=-1)
 
 
 def _target_mask(hidden_states: Tensor, identity_mask: Tensor | None) -> Tensor | None:
