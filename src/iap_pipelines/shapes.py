@@ -6,6 +6,7 @@ trainer and the tests, so that a literal such as 157 never appears elsewhere.
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class CodecGeometry:
         Raises:
             ValueError: a size that the codecs cannot represent, naming the argument and the nearest sizes that work.
         """
+        for name, size in (("height", height), ("width", width), ("num_frames", num_frames)):
+            if not isinstance(size, Integral):
+                raise ValueError(f"`{name}` must be an integer, got {size!r}.")
         for name, size, multiple in zip(("height", "width"), (height, width), self.pixel_multiple, strict=True):
             if size <= 0 or size % multiple != 0:
                 lower = max(multiple, size // multiple * multiple)

@@ -50,9 +50,7 @@ def tiny_components(**transformer_changes: object) -> dict:
     tokenizer = tiny_tokenizer()
     torch.manual_seed(0)
     text_encoder = UMT5EncoderModel(
-        UMT5Config(
-            vocab_size=len(tokenizer), d_model=16, d_ff=32, d_kv=8, num_heads=2, num_layers=1, dropout_rate=0.0
-        )
+        UMT5Config(vocab_size=len(tokenizer), d_model=16, d_ff=32, d_kv=8, num_heads=2, num_layers=1, dropout_rate=0.0)
     ).eval()
     torch.manual_seed(0)
     vae = AutoencoderKLWan(

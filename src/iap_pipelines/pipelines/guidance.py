@@ -5,8 +5,11 @@ something out, and its contrast with the conditional branch says what that somet
 of it, so a branch whose scales are all 1 is never computed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +47,17 @@ def apply_guidance(predictions: Mapping[str, Tensor], scales: Mapping[str, Tenso
     return guided
 
 
+class IdentityKey(NamedTuple):
+    """What a branch sees of the references. Branches that see the same share one memory, computed once."""
+
+    dropped_faces: frozenset[int] = frozenset()
+    """subjects (from 0) whose faces are left out"""
+    dropped_voices: frozenset[int] = frozenset()
+    """subjects (from 0) whose voices are left out"""
+    skip_layers: tuple[int, ...] = ()
+    """layers left out; identity tokens skip them too, which changes what later layers offer"""
+
+
 @dataclass(frozen=True)
 class Branch:
     """What one call of the transformer per step is given."""
@@ -51,11 +65,7 @@ class Branch:
     name: str
     has_prompt: bool = True
     """the prompt, or else the negative prompts"""
-    dropped_face_subjects: frozenset[int] = frozenset()
-    """subjects (from 0) whose faces are left out"""
-    dropped_voice_subjects: frozenset[int] = frozenset()
-    """subjects (from 0) whose voices are left out"""
-    skip_layers: tuple[int, ...] = ()
+    identity: IdentityKey = IdentityKey()
 
 
 @dataclass(frozen=True)
@@ -74,29 +84,60 @@ class GuidancePlan:
 
 
 @dataclass(frozen=True)
-class GuidanceScales:
-    """Scales as the user gives them. 1 is neutral everywhere."""
+class GuidanceSettings:
+    """
+    Guidance as the user asks for it; fields are named as the arguments of `IAPPipeline.__call__`. 1 is neutral everywhere.
 
-    text_video: float
-    text_audio: float
-    face: float
-    voice: float
-    subject_faces: Sequence[Sequence[float]]
-    """per sample, per subject"""
-    subject_voices: Sequence[Sequence[float]]
-    """per sample, per subject"""
+    Raises:
+        ValueError: a scale that is negative or not finite, an unknown `compat`, layers to skip in a branch that never runs.
+    """
 
-    def plan(self, *, skip_layers: tuple[int, ...], official: bool) -> GuidancePlan:
+    guidance_scale: float = 4.0
+    audio_guidance_scale: float = 3.0
+    face_guidance_scale: float = 1.0
+    voice_guidance_scale: float = 1.0
+    skip_guidance_layers: tuple[int, ...] = ()
+    """layers that the unconditional branch leaves out"""
+    compat: str = "native"
+    """`"official"` drops voices in the unconditional branch and lets `guidance_scale` alone decide whether it runs"""
+
+    def __post_init__(self) -> None:
+        layers = self.skip_guidance_layers
+        if not isinstance(layers, Sequence) or not all(isinstance(layer, int) for layer in layers):
+            raise ValueError(f"`skip_guidance_layers` must be a list of layer numbers, got {layers!r}.")
+        object.__setattr__(self, "skip_guidance_layers", tuple(sorted(set(layers))))
+        for name in ("guidance_scale", "audio_guidance_scale", "face_guidance_scale", "voice_guidance_scale"):
+            scale = getattr(self, name)
+            if not isinstance(scale, Real) or not math.isfinite(scale) or scale < 0:
+                raise ValueError(f"`{name}` must be a finite number, 0 or more, got {scale!r}.")
+        if self.compat not in ("native", "official"):
+            raise ValueError(f"`compat` must be 'native' or 'official', got {self.compat!r}.")
+        if self.skip_guidance_layers and not self.has_text_guidance:
+            raise ValueError("`skip_guidance_layers` has no effect while text guidance is off (its scales are 1).")
+
+    @property
+    def is_official(self) -> bool:
+        return self.compat == "official"
+
+    @property
+    def has_text_guidance(self) -> bool:
+        """Whether the unconditional branch, the one with the negative prompts, runs."""
+        return self.guidance_scale != 1 or (self.audio_guidance_scale != 1 and not self.is_official)
+
+    @property
+    def has_identity_guidance(self) -> bool:
+        return self.face_guidance_scale != 1 or self.voice_guidance_scale != 1
+
+    def plan(self, face_scales: Sequence[Sequence[float]], voice_scales: Sequence[Sequence[float]]) -> GuidancePlan:
         """
         Decide which branches are needed.
 
         Args:
-            skip_layers: layers that the unconditional branch leaves out.
-            official: drop voices in the unconditional branch and let the video text scale alone decide whether it runs, as the
-                published model does.
+            face_scales: per clip, per subject.
+            voice_scales: likewise.
         """
-        batch_size = len(self.subject_faces)
-        num_subjects = max((len(scales) for scales in self.subject_faces), default=0)
+        batch_size = len(face_scales)
+        num_subjects = max(map(len, face_scales))
         everyone = frozenset(range(num_subjects))
         branches = [Branch(CONDITIONAL)]
         video_scales, audio_scales = {}, {}
@@ -106,37 +147,29 @@ class GuidanceScales:
             video_scales[branch.name] = video_scale
             audio_scales[branch.name] = audio_scale
 
-        has_text_guidance = self.text_video != 1 or (self.text_audio != 1 and not official)
-        if has_text_guidance:
-            dropped_voices = everyone if official else frozenset()
-            add(
-                Branch(
-                    UNCONDITIONAL, has_prompt=False, dropped_voice_subjects=dropped_voices, skip_layers=skip_layers
-                ),
-                torch.full((batch_size,), self.text_video),
-                torch.full((batch_size,), self.text_audio),
+        if self.has_text_guidance:
+            seen = IdentityKey(
+                dropped_voices=everyone if self.is_official else frozenset(), skip_layers=self.skip_guidance_layers
             )
-        if self.face != 1 or self.voice != 1:
             add(
-                Branch(WITHOUT_IDENTITY, dropped_face_subjects=everyone, dropped_voice_subjects=everyone),
-                torch.full((batch_size,), self.face),
-                torch.full((batch_size,), self.voice),
+                Branch(UNCONDITIONAL, has_prompt=False, identity=seen),
+                torch.full((batch_size,), float(self.guidance_scale)),
+                torch.full((batch_size,), float(self.audio_guidance_scale)),
+            )
+        if self.has_identity_guidance:
+            add(
+                Branch(WITHOUT_IDENTITY, identity=IdentityKey(everyone, everyone)),
+                torch.full((batch_size,), float(self.face_guidance_scale)),
+                torch.full((batch_size,), float(self.voice_guidance_scale)),
             )
         for index in range(num_subjects):
-            face_scales = _column(self.subject_faces, index)
-            voice_scales = _column(self.subject_voices, index)
-            if (face_scales != 1).any() or (voice_scales != 1).any():
+            face_column, voice_column = _column(face_scales, index), _column(voice_scales, index)
+            if (face_column != 1).any() or (voice_column != 1).any():
                 dropped = frozenset({index})
-                add(
-                    Branch(
-                        without_subject(index), dropped_face_subjects=dropped, dropped_voice_subjects=dropped
-                    ),
-                    face_scales,
-                    voice_scales,
-                )
+                add(Branch(without_subject(index), identity=IdentityKey(dropped, dropped)), face_column, voice_column)
         return GuidancePlan(tuple(branches), video_scales, audio_scales)
 
 
 def _column(rows: Sequence[Sequence[float]], index: int) -> Tensor:
     """Entry `index` of every row; rows that are too short are neutral."""
-    return torch.tensor([row[index] if index < len(row) else 1.0 for row in rows])
+    return torch.tensor([float(row[index]) if index < len(row) else 1.0 for row in rows])

@@ -1,11 +1,11 @@
 """Subjects on their way into the transformer: files, then latents, then the constants that every step reads."""
 
 import dataclasses
+import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -22,6 +22,7 @@ from iap_pipelines.models.transformer_iap import (
     LayerMemory,
     Towers,
 )
+from iap_pipelines.pipelines.guidance import Branch, IdentityKey
 from iap_pipelines.types import AudioSamples, Subject
 
 
@@ -32,25 +33,113 @@ MIN_VOICE_SECONDS = 0.3
 MIN_FACE_PIXELS = 16
 
 
-class LoadedSubject(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class LoadedSubject:
     """A [`Subject`] whose files have been read."""
 
-    views: tuple[Image.Image, ...]
-    voice: AudioSamples | None
+    views: tuple[Image.Image, ...] = ()
+    voice: AudioSamples | None = None
+    face_scale: float = 1.0
+    voice_scale: float = 1.0
+
+    @property
+    def num_views(self) -> int:
+        return len(self.views)
 
 
-class SubjectLatents(NamedTuple):
-    """A subject as the transformer sees it."""
+@dataclass(frozen=True, eq=False)
+class SubjectLatents:
+    """
+    A subject as the transformer sees it. `IAPPipeline` takes it wherever it takes a [`Subject`].
+
+    Raises:
+        ValueError: another number of dimensions, no entries, NaN or infinity.
+    """
 
     faces: Tensor | None = None
-    """`[V, C, h, w]`, one latent picture per view"""
+    """`[V, C, h, w]`, one latent picture per view, as `IAPPipeline.encode_faces` returns it"""
     voice: Tensor | None = None
-    """`[l, C_audio]`"""
+    """`[l, C_audio]`, as `IAPPipeline.encode_voice` returns it"""
+    face_scale: float = 1.0
+    voice_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, shape in (("faces", "[V, C, h, w]"), ("voice", "[l, C_audio]")):
+            latents = getattr(self, name)
+            if latents is None:
+                continue
+            if latents.ndim != shape.count(",") + 1 or latents.numel() == 0:
+                raise ValueError(f"`{name}` must have the shape {shape} and not be empty, got {list(latents.shape)}.")
+            if not latents.isfinite().all():
+                raise ValueError(f"`{name}` contains NaN or infinity.")
+
+    @property
+    def num_views(self) -> int:
+        return 0 if self.faces is None else self.faces.shape[0]
+
+    def check_channels(self, num_face_channels: int, num_voice_channels: int, who: str) -> None:
+        """Raise a `ValueError` about `who` if these are latents of other codecs than the transformer's."""
+        for name, latents, expected in (
+            ("faces", self.faces, num_face_channels),
+            ("voice", self.voice, num_voice_channels),
+        ):
+            if latents is not None and latents.shape[1] != expected:
+                raise ValueError(f"`{name}` of {who} must have {expected} channels, got {latents.shape[1]}.")
 
 
-def load_subject(subject: Subject, index: int) -> LoadedSubject:
+@dataclass(frozen=True, eq=False)
+class LoadedIdentity:
+    """The people of a generation before they are encoded: per sample, its subjects in the order of their anchors."""
+
+    samples: tuple[tuple[LoadedSubject | SubjectLatents, ...], ...]
+
+    @classmethod
+    def load(
+        cls, subjects: Sequence[Subject | SubjectLatents] | Sequence[Sequence[Subject | SubjectLatents]]
+    ) -> "LoadedIdentity":
+        """
+        Read everybody's files.
+
+        Args:
+            subjects: the people of every clip, or one such list per prompt.
+
+        Raises:
+            ValueError: see [`load_subject`]; or something that is no subject.
+        """
+        if not isinstance(subjects, list | tuple):
+            raise ValueError(f"`subjects` must be a list of `Subject`, got {type(subjects).__name__}.")
+        is_nested = bool(subjects) and all(isinstance(entry, list | tuple) for entry in subjects)
+        samples = subjects if is_nested else [subjects]
+        for entry in itertools.chain.from_iterable(samples):
+            if not isinstance(entry, Subject | SubjectLatents):
+                raise ValueError(f"`subjects` must hold `Subject`, got {type(entry).__name__}.")
+        return cls(tuple(tuple(map(load_subject, sample, range(len(sample)))) for sample in samples))
+
+    @property
+    def num_subjects(self) -> tuple[int, ...]:
+        return tuple(map(len, self.samples))
+
+    @property
+    def face_scales(self) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(subject.face_scale for subject in sample) for sample in self.samples)
+
+    @property
+    def voice_scales(self) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(subject.voice_scale for subject in sample) for sample in self.samples)
+
+    @property
+    def has_references(self) -> bool:
+        """Whether anybody has a face or a voice."""
+        return any(subject.num_views or subject.voice is not None for sample in self.samples for subject in sample)
+
+    def expand(self, num_samples: int) -> "LoadedIdentity":
+        """The same people for `num_samples` clips; see [`EncodedIdentity.expand`]."""
+        return LoadedIdentity(repeat_rows(self.samples, num_samples // len(self.samples)))
+
+
+def load_subject(subject: Subject | SubjectLatents, index: int) -> LoadedSubject | SubjectLatents:
     """
-    Read a subject's files.
+    Read a subject's files; latents are what they are.
 
     Args:
         subject: whom to read.
@@ -58,10 +147,27 @@ def load_subject(subject: Subject, index: int) -> LoadedSubject:
 
     Raises:
         ValueError: a file that cannot be read, a picture too small for a face, a recording that is empty, silent or too
-            short. The message names the subject, the file and the reason.
+            short, scales of somebody without references. The message names the subject, the file and the reason.
     """
-    who = f"`subjects[{index}]`" + (f" ({subject.name})" if subject.name else "")
-    return LoadedSubject(tuple(_load_face(view, who) for view in subject.views), _load_voice(subject.voice, who))
+    name = getattr(subject, "name", None)
+    who = f"`subjects[{index}]`" + (f" ({name})" if name else "")
+    if isinstance(subject, Subject):
+        views = tuple(_load_face(view, who) for view in subject.views)
+        voice = _load_voice(subject.voice, who)
+        subject = LoadedSubject(views, voice, subject.face_scale, subject.voice_scale)
+    if not subject.num_views and subject.voice is None and (subject.face_scale, subject.voice_scale) != (1, 1):
+        raise ValueError(f"{who} has neither face nor voice, so `face_scale` and `voice_scale` have no effect.")
+    return subject
+
+
+def fit_voice(voice: AudioSamples, sampling_rate: int, seconds: float, is_padded: bool = False) -> AudioSamples:
+    """Resample a recording and cut it to `seconds`; `is_padded` fills a shorter one up with silence."""
+    voice = voice.resample(sampling_rate)
+    num_samples = round(seconds * sampling_rate)
+    samples = voice.samples[:, :num_samples]
+    if is_padded:
+        samples = F.pad(samples, (0, num_samples - samples.shape[1]))
+    return AudioSamples(samples, sampling_rate)
 
 
 def _load_face(view: str | os.PathLike | Image.Image, who: str) -> Image.Image:
@@ -72,13 +178,13 @@ def _load_face(view: str | os.PathLike | Image.Image, who: str) -> Image.Image:
         try:
             image = read_image(view)
         except MediaError as error:
-            raise MediaError(f"Face of {who}: {error}") from error
+            raise ValueError(f"Face of {who}: {error}") from error
     if min(image.size) < MIN_FACE_PIXELS:
-        raise MediaError(
+        raise ValueError(
             f"Face of {who}: {name}: {image.width}x{image.height} pixels are too few, at least {MIN_FACE_PIXELS} are needed."
         )
     if all(low == high for low, high in image.getextrema()):
-        raise MediaError(f"Face of {who}: {name}: the picture is one flat colour, there is nobody in it.")
+        raise ValueError(f"Face of {who}: {name}: the picture is one flat colour, there is nobody in it.")
     return image
 
 
@@ -92,13 +198,14 @@ def _load_voice(voice: str | os.PathLike | AudioSamples | None, who: str) -> Aud
         try:
             audio = read_audio(voice)
         except MediaError as error:
-            raise MediaError(f"Voice of {who}: {error}") from error
+            raise ValueError(f"Voice of {who}: {error}") from error
     if audio.duration_seconds < MIN_VOICE_SECONDS:
-        raise MediaError(
+        raise ValueError(
             f"Voice of {who}: {name}: {audio.duration_seconds:.2f} s of sound, at least {MIN_VOICE_SECONDS} s are needed."
         )
-    if audio.samples.abs().max() < SILENCE_PEAK:
-        raise MediaError(f"Voice of {who}: {name}: the recording is silent.")
+    # A constant is as silent as zero.
+    if (audio.samples - audio.samples.mean(dim=-1, keepdim=True)).abs().max() < SILENCE_PEAK:
+        raise ValueError(f"Voice of {who}: {name}: the recording is silent.")
     return audio
 
 
@@ -107,8 +214,10 @@ def drop_conditions(
 ) -> list[SubjectLatents]:
     """Leave out the faces and voices of the subjects (from 0) named; everybody keeps their place."""
     return [
-        SubjectLatents(
-            None if index in dropped_faces else latents.faces, None if index in dropped_voices else latents.voice
+        dataclasses.replace(
+            latents,
+            faces=None if index in dropped_faces else latents.faces,
+            voice=None if index in dropped_voices else latents.voice,
         )
         for index, latents in enumerate(subjects)
     ]
@@ -126,7 +235,12 @@ def collate_identity(samples: Sequence[Sequence[SubjectLatents]]) -> IAPIdentity
         [`IAPIdentityInputs`], or `None` if nobody has a face or a voice.
     """
     faces = [
-        [(subject, view) for subject, latents in enumerate(sample) if latents.faces is not None for view in latents.faces]
+        [
+            (subject, view)
+            for subject, latents in enumerate(sample)
+            if latents.faces is not None
+            for view in latents.faces
+        ]
         for sample in samples
     ]
     voices = [
@@ -173,8 +287,8 @@ class EncodedIdentity:
     released. It belongs to one set of people, one clip length and one model.
     """
 
-    memories: Mapping[str, IAPIdentityMemory | None]
-    """by branch name; `None` for a branch without anybody"""
+    memories: Mapping[IdentityKey, IAPIdentityMemory | None]
+    """by what is seen of the references; `None` where nobody is left"""
     num_latent_frames: int
     num_audio_latents: int
     num_subjects: tuple[int, ...]
@@ -183,6 +297,28 @@ class EncodedIdentity:
     """per sample, per subject"""
     voice_scales: tuple[tuple[float, ...], ...]
     """per sample, per subject"""
+
+    @property
+    def has_references(self) -> bool:
+        """Whether anybody has a face or a voice."""
+        return any(memory is not None for memory in self.memories.values())
+
+    def memory(self, branch: Branch) -> IAPIdentityMemory | None:
+        """
+        What a branch reads of these people; `None` if it leaves everybody out.
+
+        Raises:
+            ValueError: it was not encoded.
+        """
+        everyone = frozenset(range(max(self.num_subjects)))
+        if branch.identity.dropped_faces >= everyone and branch.identity.dropped_voices >= everyone:
+            return None
+        if branch.identity not in self.memories:
+            raise ValueError(
+                f"`identity` was not encoded for the {branch.name} branch. Give `encode_identity` the same "
+                "`skip_guidance_layers` and `compat` as this call."
+            )
+        return self.memories[branch.identity]
 
     def expand(self, num_samples: int) -> "EncodedIdentity":
         """
@@ -197,29 +333,34 @@ class EncodedIdentity:
         if num_samples == held:
             return self
         copies = num_samples // held
-        by_id = {id(memory): _repeat_memory(memory, copies) for memory in self.memories.values() if memory is not None}
         return dataclasses.replace(
-            self,
-            memories={name: memory and by_id[id(memory)] for name, memory in self.memories.items()},
-            num_subjects=_repeat_rows(self.num_subjects, copies),
-            face_scales=_repeat_rows(self.face_scales, copies),
-            voice_scales=_repeat_rows(self.voice_scales, copies),
+            self._map(lambda tensor: _repeat_tensor(tensor, copies)),
+            num_subjects=repeat_rows(self.num_subjects, copies),
+            face_scales=repeat_rows(self.face_scales, copies),
+            voice_scales=repeat_rows(self.voice_scales, copies),
         )
 
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> "EncodedIdentity":
+        """The same people on another device or in another precision; masks stay bool."""
+        return self._map(
+            lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
+        )
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "EncodedIdentity":
+        memories = {key: memory and _map_memory(memory, function) for key, memory in self.memories.items()}
+        return dataclasses.replace(self, memories=memories)
+
     def save(self, path: str | os.PathLike) -> None:
-        """Write a safetensors file. Branches that share their constants share them in the file."""
-        tensors, layout, stored = {}, {}, {}
-        for branch, memory in self.memories.items():
-            if memory is None:
-                layout[branch] = None
-                continue
-            if id(memory) not in stored:
-                stored[id(memory)] = f"memory{len(stored)}"
-                tensors.update(_flatten_memory(memory, stored[id(memory)]))
-            layout[branch] = {"prefix": stored[id(memory)], "num_layers": len(memory.layers)}
+        """Write a safetensors file."""
+        tensors, layout = {}, []
+        for index, (key, memory) in enumerate(self.memories.items()):
+            if memory is not None:
+                tensors.update(_flatten_memory(memory, f"memory{index}"))
+            entry = {name: sorted(value) for name, value in key._asdict().items()}
+            layout.append(entry | {"num_layers": None if memory is None else len(memory.layers)})
         metadata = {
             "format": "iap-encoded-identity-1",
-            "branches": json.dumps(layout),
+            "memories": json.dumps(layout),
             "num_latent_frames": str(self.num_latent_frames),
             "num_audio_latents": str(self.num_audio_latents),
             "num_subjects": json.dumps(self.num_subjects),
@@ -236,12 +377,13 @@ class EncodedIdentity:
             if metadata.get("format") != "iap-encoded-identity-1":
                 raise ValueError(f"{os.fspath(path)}: not an encoded identity (format {metadata.get('format')!r}).")
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        by_prefix = {}
         memories = {}
-        for branch, entry in json.loads(metadata["branches"]).items():
-            if entry is not None and entry["prefix"] not in by_prefix:
-                by_prefix[entry["prefix"]] = _unflatten_memory(tensors, entry["prefix"], entry["num_layers"])
-            memories[branch] = None if entry is None else by_prefix[entry["prefix"]]
+        for index, entry in enumerate(json.loads(metadata["memories"])):
+            key = IdentityKey(
+                frozenset(entry["dropped_faces"]), frozenset(entry["dropped_voices"]), tuple(entry["skip_layers"])
+            )
+            num_layers = entry["num_layers"]
+            memories[key] = None if num_layers is None else _unflatten_memory(tensors, f"memory{index}", num_layers)
         return cls(
             memories=memories,
             num_latent_frames=int(metadata["num_latent_frames"]),
@@ -252,25 +394,24 @@ class EncodedIdentity:
         )
 
 
-def _repeat_rows(rows: tuple, copies: int) -> tuple:
+def repeat_rows(rows: tuple, copies: int) -> tuple:
+    """Each row `copies` times, one after another."""
     return tuple(row for row in rows for _ in range(copies))
 
 
-def _repeat_tensor(value: Tensor | None, copies: int) -> Tensor | None:
+def _repeat_tensor(value: Tensor, copies: int) -> Tensor:
     """Repeat each sample; a single one is expanded without copying it."""
-    if value is None:
-        return None
     return value.expand(copies, *value.shape[1:]) if value.shape[0] == 1 else value.repeat_interleave(copies, dim=0)
 
 
-def _repeat_memory(memory: IAPIdentityMemory, copies: int) -> IAPIdentityMemory:
+def _map_memory(memory: IAPIdentityMemory, function: Callable[[Tensor], Tensor]) -> IAPIdentityMemory:
     layers = []
     for layer in memory.layers:
         if layer is not None:
-            towers = (pair and KeyValue(*(_repeat_tensor(tensor, copies) for tensor in pair)) for pair in layer.identity)
-            layer = LayerMemory(identity=Towers(*towers))
+            layer = LayerMemory(identity=Towers(*(pair and KeyValue(*map(function, pair)) for pair in layer.identity)))
         layers.append(layer)
-    return IAPIdentityMemory(tuple(layers), Towers(*(_repeat_tensor(mask, copies) for mask in memory.mask)))
+    mask = Towers(*(None if mask is None else function(mask) for mask in memory.mask))
+    return IAPIdentityMemory(tuple(layers), mask)
 
 
 def _flatten_memory(memory: IAPIdentityMemory, prefix: str) -> dict[str, Tensor]:

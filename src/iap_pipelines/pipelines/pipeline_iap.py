@@ -5,8 +5,8 @@
 """
 
 import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,28 +19,28 @@ from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
-from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
-from iap_pipelines.pipelines.guidance import CONDITIONAL, Branch, GuidancePlan, GuidanceScales, apply_guidance
+from iap_pipelines.models.transformer_iap import IAPIdentityMemory, IAPTransformer3DModel, LayerMemory, Towers
+from iap_pipelines.pipelines.captions import CaptionInputs, Prompt
+from iap_pipelines.pipelines.guidance import Branch, GuidancePlan, GuidanceSettings, apply_guidance
 from iap_pipelines.pipelines.identity import (
     EncodedIdentity,
+    LoadedIdentity,
     LoadedSubject,
     SubjectLatents,
     collate_identity,
     drop_conditions,
-    load_subject,
+    fit_voice,
+    repeat_rows,
 )
 from iap_pipelines.pipelines.lora_iap import IAPLoraLoaderMixin
 from iap_pipelines.pipelines.pipeline_output import IAPPipelineOutput
 from iap_pipelines.shapes import ClipGeometry, CodecGeometry
-from iap_pipelines.types import AudioSamples, StructuredCaption, Subject, caption_anchors
+from iap_pipelines.types import AudioSamples, Subject
 
 
 logger = logging.get_logger(__name__)
-
-Prompt = str | StructuredCaption
 
 MAX_SUBJECTS = 4
 """Anchors that every tokenizer of ours has as real tokens: <S1> to <S4>."""
@@ -48,6 +48,8 @@ OFFICIAL_VOICE_SECONDS = 6.0
 """The published model cuts or pads every voice to this when there are several."""
 OFFICIAL_MAX_VOICE_SECONDS = 10.0
 """The published model never reads more of a single voice."""
+
+SubjectInput = Subject | SubjectLatents
 
 EXAMPLE_DOC_STRING = """
     Examples:
@@ -94,6 +96,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             Height in pixels that `__call__` uses if none is given.
         width (`int`, defaults to 1280):
             Likewise, width.
+        sizes_by_subjects (`dict[str, tuple[int, int]]`, *optional*):
+            Height and width for a given number of subjects (`"2"`), where they differ from the two above.
         num_frames (`int`, defaults to 121):
             Likewise, frames.
         frame_rate (`float`, defaults to 24.0):
@@ -109,7 +113,13 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae->audio_vae->vocoder"
-    _callback_tensor_inputs = ["latents", "audio_latents", "prompt_embeds", "negative_prompt_embeds"]
+    _callback_tensor_inputs = [
+        "latents",
+        "audio_latents",
+        "prompt_embeds",
+        "negative_prompt_embeds",
+        "audio_negative_prompt_embeds",
+    ]
 
     def __init__(
         self,
@@ -122,6 +132,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         scheduler: UniPCMultistepScheduler,
         height: int = 704,
         width: int = 1280,
+        sizes_by_subjects: dict[str, tuple[int, int]] | None = None,
         num_frames: int = 121,
         frame_rate: float = 24.0,
         num_inference_steps: int = 50,
@@ -142,6 +153,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         self.register_to_config(
             height=height,
             width=width,
+            sizes_by_subjects=sizes_by_subjects or {},
             num_frames=num_frames,
             frame_rate=frame_rate,
             num_inference_steps=num_inference_steps,
@@ -198,27 +210,20 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
 
     def check_inputs(
         self,
-        prompt: Prompt | Sequence[Prompt] | None,
-        subjects: Sequence[Subject] | Sequence[Sequence[Subject]] | None,
-        identity: EncodedIdentity | None,
-        scales: GuidanceScales,
+        captions: CaptionInputs,
+        people: LoadedIdentity | EncodedIdentity,
+        guidance: GuidanceSettings,
         clip: ClipGeometry,
-        prompt_embeds: Tensor | None,
-        negative_prompt_embeds: Tensor | None,
-        audio_negative_prompt_embeds: Tensor | None,
-        latents: Tensor | None,
-        audio_latents: Tensor | None,
-        num_clips: int,
-        num_prompts: int,
+        noise: Towers,
         generator: torch.Generator | list[torch.Generator] | None,
-        compat: str,
         output_type: str,
-        skip_guidance_layers: tuple[int, ...],
         callback_on_step_end_tensor_inputs: Sequence[str],
     ) -> None:
-        """Raise one clear error for anything that cannot work, before anything heavy happens."""
-        if identity is not None and subjects is not None:
-            raise ValueError("Pass at most one of `subjects` and `identity`.")
+        """
+        Raise one clear error for anything that cannot work, before anything heavy happens.
+
+        Each value was checked when it was made; here they are held against each other and against the model.
+        """
         if output_type not in ("pil", "np", "pt", "latent"):
             raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
         unknown = [name for name in callback_on_step_end_tensor_inputs if name not in self._callback_tensor_inputs]
@@ -226,63 +231,112 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             raise ValueError(
                 f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {unknown}."
             )
-        if isinstance(generator, list) and len(generator) != num_clips:
-            raise ValueError(f"`generator` has {len(generator)} entries for {num_clips} clips.")
-        num_layers = self.transformer.config.num_layers
-        if any(not 0 <= layer < num_layers for layer in skip_guidance_layers):
+        _check_generator(generator, captions.num_clips, "clips")
+        self._check_captions(captions, guidance)
+        self._check_people(people, captions, guidance, clip)
+        self._check_noise(noise, clip, captions.num_clips)
+
+    def _check_captions(self, captions: CaptionInputs, guidance: GuidanceSettings) -> None:
+        self._check_layers(guidance.skip_guidance_layers)
+        if captions.negative_names and not guidance.has_text_guidance:
             raise ValueError(
-                f"`skip_guidance_layers` must lie in 0..{num_layers - 1}, got {tuple(skip_guidance_layers)}."
+                f"`{captions.negative_names[0]}` has no effect while text guidance is off (its scales are 1)."
             )
-        self._check_embeds(prompt_embeds, negative_prompt_embeds, audio_negative_prompt_embeds, num_prompts)
-        self._check_latents(latents, audio_latents, clip, num_clips)
-        self._check_scales(scales, skip_guidance_layers)
-        if prompt is not None and compat == "native":
-            for text, num_subjects in zip(_render_prompts(prompt), map(len, scales.subject_faces), strict=False):
-                _check_anchors(text, num_subjects)
-        if identity is not None:
-            held = (identity.num_latent_frames, identity.num_audio_latents)
-            wanted = (clip.num_latent_frames, clip.num_audio_latents)
-            if held != wanted:
-                raise ValueError(
-                    f"`identity` was encoded for clips of {held} latent frames and audio latents, but this call makes "
-                    f"{wanted}. Encode it with the same `num_frames` and `frame_rate`."
-                )
-
-    def _check_embeds(
-        self,
-        prompt_embeds: Tensor | None,
-        negative_prompt_embeds: Tensor | None,
-        audio_negative_prompt_embeds: Tensor | None,
-        num_prompts: int,
-    ) -> None:
-        given = {
-            "prompt_embeds": prompt_embeds,
-            "negative_prompt_embeds": negative_prompt_embeds,
-            "audio_negative_prompt_embeds": audio_negative_prompt_embeds,
-        }
         text_dim = self.transformer.config.text_dim
-        for name, embeds in given.items():
-            if embeds is None:
-                continue
-            if embeds.ndim != 3 or embeds.shape[-1] != text_dim or embeds.shape[0] != num_prompts:
-                raise ValueError(
-                    f"`{name}` must have the shape [{num_prompts}, sequence_length, {text_dim}], got {list(embeds.shape)}."
-                )
-            if not embeds.isfinite().all():
-                raise ValueError(f"`{name}` contains NaN or infinity.")
+        for name in ("prompt_embeds", "negative_prompt_embeds", "audio_negative_prompt_embeds"):
+            embeds = getattr(captions, name)
+            if embeds is not None and embeds.shape[-1] != text_dim:
+                raise ValueError(f"`{name}` must have {text_dim} channels, got the shape {list(embeds.shape)}.")
 
-    def _check_latents(
-        self, latents: Tensor | None, audio_latents: Tensor | None, clip: ClipGeometry, num_clips: int
+    def _check_layers(self, skip_layers: Sequence[int]) -> None:
+        num_layers = self.transformer.config.num_layers
+        if any(not 0 <= layer < num_layers for layer in skip_layers):
+            raise ValueError(f"`skip_guidance_layers` must lie in 0..{num_layers - 1}, got {tuple(skip_layers)}.")
+
+    def _check_people(
+        self,
+        people: LoadedIdentity | EncodedIdentity,
+        captions: CaptionInputs,
+        guidance: GuidanceSettings,
+        clip: ClipGeometry,
     ) -> None:
-        video_shape = (
-            num_clips,
-            self.transformer.config.in_channels,
-            clip.num_latent_frames,
-            clip.latent_height,
-            clip.latent_width,
+        name = "subjects" if isinstance(people, LoadedIdentity) else "identity"
+        num_subjects, num_prompts = people.num_subjects, captions.num_prompts
+        if len(num_subjects) not in (1, num_prompts):
+            raise ValueError(f"`{name}` is for {len(num_subjects)} prompts, but there are {num_prompts}.")
+        if not guidance.is_official:
+            captions.check_anchors(repeat_rows(num_subjects, num_prompts // len(num_subjects)))
+        if guidance.has_identity_guidance and not people.has_references:
+            raise ValueError(
+                "`face_guidance_scale` and `voice_guidance_scale` have no effect without a face or a voice in `subjects`."
+            )
+        if isinstance(people, LoadedIdentity):
+            self._check_references(people, clip, guidance.is_official)
+            return
+        held = (people.num_latent_frames, people.num_audio_latents)
+        wanted = (clip.num_latent_frames, clip.num_audio_latents)
+        if held != wanted:
+            raise ValueError(
+                f"`identity` was encoded for clips of {held} latent frames and audio latents, but this call makes "
+                f"{wanted}. Encode it with the same `num_frames` and `frame_rate`."
+            )
+        for branch in guidance.plan(people.face_scales, people.voice_scales).branches:
+            memory = people.memory(branch)
+            if memory is not None and len(memory.layers) != self.transformer.config.num_layers:
+                raise ValueError(
+                    f"`identity` was encoded by a model of {len(memory.layers)} layers, this one has "
+                    f"{self.transformer.config.num_layers}."
+                )
+
+    def _check_references(self, people: LoadedIdentity, clip: ClipGeometry, is_official: bool) -> None:
+        """What the transformer cannot take: too many people, other latents, more than fits where a subject has its place."""
+        config = self.transformer.config
+        most = config.num_identity_slots or MAX_SUBJECTS
+        if max(people.num_subjects) > most:
+            raise ValueError(f"`subjects` names {max(people.num_subjects)} people, at most {most} fit.")
+        for sample in people.samples:
+            num_voices = sum(subject.voice is not None for subject in sample)
+            for index, subject in enumerate(sample):
+                num_voice_latents = self._count_voice_latents(subject, num_voices, clip, is_official)
+                self._check_reference(subject, num_voice_latents, f"`subjects[{index}]`")
+        self._check_face_sizes(subject for sample in people.samples for subject in sample if subject.num_views)
+
+    def _check_face_sizes(self, subjects: Iterable[LoadedSubject | SubjectLatents]) -> None:
+        encoded = self.config.face_size // self.geometry.spatial_factor
+        sizes = sorted(
+            {
+                tuple(subject.faces.shape[-2:]) if isinstance(subject, SubjectLatents) else (encoded, encoded)
+                for subject in subjects
+            }
         )
-        audio_shape = (num_clips, clip.num_audio_latents, self.transformer.config.audio_in_channels)
-        for name, value, shape in (("latents", latents, video_shape), ("audio_latents", audio_latents, audio_shape)):
+        if len(sizes) > 1:
+            raise ValueError(f"`subjects` have faces of different sizes, in latents {sizes}: encode all the same way.")
+        _, patch_height, patch_width = self.transformer.config.patch_size
+        if sizes and (sizes[0][0] % patch_height or sizes[0][1] % patch_width):
+            raise ValueError(
+                f"`subjects` have faces of {sizes[0]} latents, which must be multiples of {(patch_height, patch_width)}."
+            )
+
+    def _check_reference(self, subject: LoadedSubject | SubjectLatents, num_voice_latents: int, who: str) -> None:
+        config = self.transformer.config
+        for tower, count in (("video", subject.num_views), ("audio", num_voice_latents)):
+            if count and config.identity_weights[tower] == "released":
+                raise ValueError(
+                    f"{who} needs the {tower} identity weights, which were released. Pass people that were encoded before "
+                    "as `identity`, or load the full checkpoint."
+                )
+        num_frames = max(subject.num_views, num_voice_latents * config.audio_position_scale)
+        if config.identity_position == "after_clip" and num_frames > config.identity_span:
+            raise ValueError(
+                f"{who} takes {num_frames:.1f} latent frames ({subject.num_views} views, {num_voice_latents} latents of "
+                f"speech), but a subject of this model has {config.identity_span}."
+            )
+        if isinstance(subject, SubjectLatents):
+            subject.check_channels(config.in_channels, config.audio_in_channels, who)
+
+    def _check_noise(self, noise: Towers, clip: ClipGeometry, num_clips: int) -> None:
+        shapes = Towers(self._latents_shape(num_clips, clip), self._audio_latents_shape(num_clips, clip))
+        for name, value, shape in zip(("latents", "audio_latents"), noise, shapes, strict=True):
             if value is None:
                 continue
             if tuple(value.shape) != shape:
@@ -290,24 +344,6 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             if not value.isfinite().all():
                 raise ValueError(f"`{name}` contains NaN or infinity.")
 
-    def _check_scales(self, scales: GuidanceScales, skip_guidance_layers: tuple[int, ...]) -> None:
-        by_argument = {
-            "guidance_scale": scales.text_video,
-            "audio_guidance_scale": scales.text_audio,
-            "face_guidance_scale": scales.face,
-            "voice_guidance_scale": scales.voice,
-        }
-        for name, scale in by_argument.items():
-            if not math.isfinite(scale) or scale < 0:
-                raise ValueError(f"`{name}` must be a finite number, 0 or more, got {scale}.")
-        has_anybody = any(len(sample) for sample in scales.subject_faces)
-        for name in ("face_guidance_scale", "voice_guidance_scale"):
-            if by_argument[name] != 1 and not has_anybody:
-                raise ValueError(f"`{name}`={by_argument[name]} has no effect without `subjects`.")
-        if skip_guidance_layers and scales.text_video == 1 and scales.text_audio == 1:
-            raise ValueError("`skip_guidance_layers` has no effect while both text guidance scales are 1.")
-
-    @torch.no_grad()
     def encode_prompt(
         self,
         prompt: Prompt | Sequence[Prompt] | None,
@@ -336,60 +372,82 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             audio_negative_prompt_embeds: instead of `audio_negative_prompt`.
             max_sequence_length: tokens to pad to; the pipeline's own if `None`.
             device: where to put the result.
-            dtype: of the result; that of the transformer if `None`.
+            dtype: of the result; as computed if `None`.
 
         Returns:
             `prompt_embeds`, `negative_prompt_embeds`, `audio_negative_prompt_embeds`, each
             `[B * num_videos_per_prompt, T, text_dim]`; the negative ones are `None` without guidance.
         """
+        captions = CaptionInputs(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            audio_negative_prompt=audio_negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            audio_negative_prompt_embeds=audio_negative_prompt_embeds,
+            num_videos_per_prompt=num_videos_per_prompt,
+            max_sequence_length=max_sequence_length,
+        )
         device = device or self._execution_device
-        max_sequence_length = max_sequence_length or self.config.max_sequence_length
 
-        def encode(texts: list[str]) -> Tensor:
-            return self._encode_text(texts, max_sequence_length, device, dtype)
+        def encode(name: str, texts: list[str]) -> Tensor:
+            return self._encode_text(name, texts, max_sequence_length, device)
+
+        def repeat(embeds: Tensor) -> Tensor:
+            return embeds.to(device=device, dtype=dtype).repeat_interleave(num_videos_per_prompt, dim=0)
 
         if prompt_embeds is None:
-            prompt_embeds = encode(_render_prompts(prompt))
-        num_prompts = prompt_embeds.shape[0]
+            prompt_embeds = encode("prompt", captions.texts)
+        prompt_embeds = repeat(prompt_embeds)
         if do_classifier_free_guidance:
             if negative_prompt_embeds is None:
-                negative_prompt_embeds = encode(_broadcast_prompt("negative_prompt", negative_prompt, num_prompts))
-            if audio_negative_prompt_embeds is None:
+                negative_prompt_embeds = encode("negative_prompt", captions.negative_texts("negative_prompt"))
+            if audio_negative_prompt is not None:
+                texts = captions.negative_texts("audio_negative_prompt")
+                audio_negative_prompt_embeds = encode("audio_negative_prompt", texts)
+            elif audio_negative_prompt_embeds is None:
                 audio_negative_prompt_embeds = negative_prompt_embeds
-                if audio_negative_prompt is not None:
-                    texts = _broadcast_prompt("audio_negative_prompt", audio_negative_prompt, num_prompts)
-                    audio_negative_prompt_embeds = encode(texts)
-            negative_prompt_embeds = negative_prompt_embeds.repeat_interleave(num_videos_per_prompt, dim=0)
-            audio_negative_prompt_embeds = audio_negative_prompt_embeds.repeat_interleave(num_videos_per_prompt, dim=0)
-        prompt_embeds = prompt_embeds.repeat_interleave(num_videos_per_prompt, dim=0)
+            negative_prompt_embeds = repeat(negative_prompt_embeds)
+            audio_negative_prompt_embeds = repeat(audio_negative_prompt_embeds)
+        else:
+            negative_prompt_embeds = audio_negative_prompt_embeds = None
         return prompt_embeds, negative_prompt_embeds, audio_negative_prompt_embeds
 
     def _encode_text(
-        self, texts: list[str], max_sequence_length: int, device: torch.device, dtype: torch.dtype | None
+        self, name: str, texts: list[str], max_sequence_length: int | None, device: torch.device
     ) -> Tensor:
-        """Caption embeddings `[B, max_sequence_length, text_dim]`, zero behind each caption's end."""
-        lengths = [len(ids) for ids in self.tokenizer(texts).input_ids]
-        for text, length in zip(texts, lengths, strict=True):
-            if length > max_sequence_length:
-                logger.warning(
-                    "`prompt` has %d tokens and is cut to %d: ...%s", length, max_sequence_length, text[-60:]
-                )
+        """Embeddings `[B, max_sequence_length, text_dim]` of the argument called `name`, zero behind each text's end."""
+        max_sequence_length = self.config.max_sequence_length if max_sequence_length is None else max_sequence_length
         inputs = self.tokenizer(
             texts, padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
         )
+        for ids, kept in zip(self.tokenizer(texts).input_ids, inputs.input_ids.tolist(), strict=True):
+            if len(ids) > max_sequence_length:
+                num_kept = next(
+                    i for i, pair in enumerate(zip(ids, kept + [None], strict=False)) if pair[0] != pair[1]
+                )
+                cut = self.tokenizer.decode(ids[num_kept:], skip_special_tokens=True)
+                logger.warning(
+                    "`%s` has %d tokens, but only %d fit: %r is cut off.", name, len(ids), max_sequence_length, cut
+                )
         mask = inputs.attention_mask.to(device)
         embeds = self.text_encoder(inputs.input_ids.to(device), attention_mask=mask).last_hidden_state
-        return (embeds * mask[..., None]).to(device=device, dtype=dtype or embeds.dtype)
+        return embeds * mask[..., None]
 
-    @torch.no_grad()
-    def encode_faces(self, views: Sequence[Image.Image], device: torch.device, dtype: torch.dtype) -> Tensor:
+    def encode_faces(
+        self,
+        views: Sequence[Image.Image],
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
         """
         Encode the pictures of one face.
 
         Args:
-            views: RGB images of any size; the short side is scaled to `face_size` and the centre is cropped.
+            views: images of any size; the short side is scaled to `face_size` and the centre is cropped.
             device: where to put the result.
-            dtype: of the result.
+            dtype: of the result; that of the VAE if `None`.
 
         Returns:
             Normalised latents `[V, C, h, w]`.
@@ -398,162 +456,164 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         pictures = []
         for view in views:
             scale = size / min(view.size)
-            resized = view.resize([max(size, round(side * scale)) for side in view.size], Image.Resampling.LANCZOS)
+            resized = view.convert("RGB").resize(
+                [max(size, round(side * scale)) for side in view.size], Image.Resampling.LANCZOS
+            )
             left, top = (resized.width - size) // 2, (resized.height - size) // 2
             pictures.append(resized.crop((left, top, left + size, top + size)))
         pixels = self.video_processor.preprocess(pictures, height=size, width=size)
-        pixels = pixels.to(device=device, dtype=self.vae.dtype)
+        pixels = pixels.to(device=device or self._execution_device, dtype=self.vae.dtype)
         latents = self.vae.encode(pixels[:, :, None]).latent_dist.mode()
         mean, std = self._latent_statistics(latents)
-        return ((latents - mean) / std)[:, :, 0].to(dtype)
+        return ((latents - mean) / std)[:, :, 0].to(dtype or latents.dtype)
 
-    @torch.no_grad()
     def encode_voice(
         self,
         voice: AudioSamples,
-        device: torch.device,
-        dtype: torch.dtype,
+        *,
         max_seconds: float | None = None,
+        is_padded: bool = False,
+        sample_posterior: bool = False,
         generator: torch.Generator | None = None,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
     ) -> Tensor:
         """
         Encode one recording.
 
         Args:
             voice: speech of any rate.
-            device: where to put the result.
-            dtype: of the result.
             max_seconds: how much of it to use; `max_voice_seconds` of the pipeline if `None`.
-            generator: draws from the posterior instead of taking its mean, as the published model does.
+            is_padded: fill a shorter recording up with silence.
+            sample_posterior: draw latents as the published model does, instead of taking their mean.
+            generator: for that draw.
+            device: where to put the result.
+            dtype: of the result; that of the VAE if `None`.
 
         Returns:
             Latents `[l, C_audio]`.
         """
         max_seconds = self.config.max_voice_seconds if max_seconds is None else max_seconds
-        voice = voice.resample(self.sampling_rate)
-        samples = voice.samples[:, : int(max_seconds * self.sampling_rate)]
-        posterior = self.audio_vae.encode(samples.to(device)).latent_dist
-        latents = posterior.mode() if generator is None else posterior.sample(generator=generator)
+        voice = fit_voice(voice, self.sampling_rate, max_seconds, is_padded)
+        posterior = self.audio_vae.encode(voice.samples.to(device or self._execution_device)).latent_dist
+        latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         # Channels are encoded apart and averaged as latents, as published.
         latents = latents.mean(dim=0) * self.audio_vae.config.scaling_factor
-        return latents.transpose(0, 1).to(dtype)
+        return latents.transpose(0, 1).to(dtype or latents.dtype)
 
-    @torch.no_grad()
-    def encode_subject(
-        self,
-        subject: LoadedSubject,
-        clip: ClipGeometry,
-        device: torch.device,
-        dtype: torch.dtype,
-        generator: torch.Generator | None = None,
-        compat: str = "native",
-        is_alone: bool = True,
-    ) -> SubjectLatents:
-        """Encode one person's pictures and recording; see [`encode_identity`] for `compat`."""
-        faces = self.encode_faces(subject.views, device, dtype) if subject.views else None
-        voice = None
-        if subject.voice is not None:
-            if compat == "native":
-                voice = self.encode_voice(subject.voice, device, dtype)
-            else:
-                voice = self._encode_voice_official(subject.voice, clip, device, dtype, generator, is_alone)
-        return SubjectLatents(faces, voice)
-
-    def _encode_voice_official(
-        self,
-        voice: AudioSamples,
-        clip: ClipGeometry,
-        device: torch.device,
-        dtype: torch.dtype,
-        generator: torch.Generator | None,
-        is_alone: bool,
-    ) -> Tensor:
-        """A single voice is cut to the clip's length, several are cut or zero-padded to 6 s; latents are drawn."""
-        seconds = min(clip.num_audio_latents / self.geometry.audio_latents_per_second, OFFICIAL_MAX_VOICE_SECONDS)
-        if not is_alone:
-            seconds = OFFICIAL_VOICE_SECONDS
-            voice = voice.resample(self.sampling_rate)
-            missing = int(seconds * self.sampling_rate) - voice.num_samples
-            if missing > 0:
-                voice = AudioSamples(F.pad(voice.samples, (0, missing)), voice.sampling_rate)
-        generator = generator or torch.Generator(device).manual_seed(0)
-        return self.encode_voice(voice, device, dtype, max_seconds=seconds, generator=generator)
-
+    # The result outlives the call: a graph behind it would keep alive the weights that `release_identity_weights` frees.
     @torch.no_grad()
     def encode_identity(
         self,
-        subjects: Sequence[Subject] | Sequence[Sequence[Subject]],
+        subjects: Sequence[SubjectInput] | Sequence[Sequence[SubjectInput]],
         *,
         num_frames: int | None = None,
         frame_rate: float | None = None,
-        branches: Sequence[Branch] = (Branch(CONDITIONAL),),
+        skip_guidance_layers: Sequence[int] = (),
         compat: str = "native",
         generator: torch.Generator | list[torch.Generator] | None = None,
         attention_kwargs: dict[str, Any] | None = None,
     ) -> EncodedIdentity:
         """
-        Read, encode and run the references of a generation, once and for all its steps.
+        Read, encode and run the references of a generation, once and for all its steps and guidance branches.
 
         Args:
             subjects: the people of every clip, or one such list per prompt.
             num_frames: frames of the clips to generate.
             frame_rate: frames per second of the clips to generate.
-            branches: the guidance branches that will be run; one that leaves nothing out needs nothing of its own.
-            compat: `"official"` treats voices as the published model does (drawn from the posterior; several are padded to 6 s).
-            generator: for those draws; a list's first entry.
+            skip_guidance_layers: as it will be given to `__call__`.
+            compat: likewise. `"official"` draws voices from their posterior; several are cut or padded to 6 s.
+            generator: for those draws; a list has one per list of `subjects`.
             attention_kwargs: `{"scale": s}` scales LoRA weights.
 
         Returns:
             [`EncodedIdentity`], to pass as `identity`.
         """
-        clip = self._clip(None, None, num_frames, frame_rate)
-        samples = _subjects_per_prompt(subjects)
-        loaded = [[load_subject(subject, index) for index, subject in enumerate(sample)] for sample in samples]
-        return self._encode_loaded(samples, loaded, clip, branches, compat, generator, attention_kwargs)
+        guidance = GuidanceSettings(skip_guidance_layers=skip_guidance_layers, compat=compat)
+        people = LoadedIdentity.load(subjects)
+        clip = self._clip(None, None, num_frames, frame_rate, max(people.num_subjects))
+        _check_generator(generator, len(people.samples), "lists of `subjects`")
+        attention_kwargs = _checked_attention_kwargs(attention_kwargs)
+        self._check_layers(guidance.skip_guidance_layers)
+        self._check_references(people, clip, guidance.is_official)
+        branches = guidance.plan(people.face_scales, people.voice_scales).branches
+        return self._encode_people(people, clip, branches, guidance.is_official, generator, attention_kwargs)
 
-    def _encode_loaded(
+    def _encode_people(
         self,
-        samples: list[list[Subject]],
-        loaded: list[list[LoadedSubject]],
+        people: LoadedIdentity,
         clip: ClipGeometry,
         branches: Sequence[Branch],
-        compat: str,
+        is_official: bool,
         generator: torch.Generator | list[torch.Generator] | None,
         attention_kwargs: dict[str, Any] | None,
     ) -> EncodedIdentity:
-        device, dtype = self._execution_device, self.transformer.dtype
-        generator = generator[0] if isinstance(generator, list) else generator
-        latents = [
-            [
-                self.encode_subject(
-                    subject, clip, device, dtype, generator, compat, sum(s.voice is not None for s in sample) == 1
-                )
-                for subject in sample
-            ]
-            for sample in loaded
-        ]
-        known = {}
+        generators = generator if isinstance(generator, list) else [generator] * len(people.samples)
+        latents = []
+        for index, sample in enumerate(people.samples):
+            num_voices = sum(subject.voice is not None for subject in sample)
+            # The mean of a posterior needs no generator; the published model draws, once per clip.
+            voice_options = {"max_seconds": self._voice_seconds(num_voices, clip, is_official)}
+            if is_official:
+                voice_options |= {
+                    "is_padded": num_voices > 1,
+                    "sample_posterior": True,
+                    "generator": generators[index],
+                }
+            latents.append([self._encode_subject(subject, voice_options) for subject in sample])
         memories = {}
-        for branch in branches:
-            key = (branch.dropped_face_subjects, branch.dropped_voice_subjects, branch.skip_layers)
-            if key not in known:
-                inputs = collate_identity([drop_conditions(sample, *key[:2]) for sample in latents])
-                known[key] = inputs and self.transformer.encode_identity(
-                    inputs,
-                    clip.num_latent_frames,
-                    clip.num_audio_latents,
-                    skip_layers=branch.skip_layers,
-                    attention_kwargs=attention_kwargs,
-                )
-            memories[branch.name] = known[key]
+        for key in dict.fromkeys(branch.identity for branch in branches):
+            inputs = collate_identity(
+                [drop_conditions(sample, key.dropped_faces, key.dropped_voices) for sample in latents]
+            )
+            memories[key] = inputs and self.transformer.encode_identity(
+                inputs,
+                clip.num_latent_frames,
+                clip.num_audio_latents,
+                skip_layers=key.skip_layers,
+                attention_kwargs=attention_kwargs,
+            )
         return EncodedIdentity(
             memories=memories,
             num_latent_frames=clip.num_latent_frames,
             num_audio_latents=clip.num_audio_latents,
-            num_subjects=tuple(map(len, samples)),
-            face_scales=tuple(tuple(subject.face_scale for subject in sample) for sample in samples),
-            voice_scales=tuple(tuple(subject.voice_scale for subject in sample) for sample in samples),
+            num_subjects=people.num_subjects,
+            face_scales=people.face_scales,
+            voice_scales=people.voice_scales,
         )
+
+    def _encode_subject(
+        self, subject: LoadedSubject | SubjectLatents, voice_options: dict[str, Any]
+    ) -> SubjectLatents:
+        if isinstance(subject, SubjectLatents):
+            faces, voice = subject.faces, subject.voice
+        else:
+            faces = self.encode_faces(subject.views) if subject.views else None
+            voice = None if subject.voice is None else self.encode_voice(subject.voice, **voice_options)
+        device, dtype = self._execution_device, self.transformer.dtype
+        return SubjectLatents(
+            None if faces is None else faces.to(device, dtype), None if voice is None else voice.to(device, dtype)
+        )
+
+    def _voice_seconds(self, num_voices: int, clip: ClipGeometry, is_official: bool) -> float:
+        """How much of a recording is used."""
+        if not is_official:
+            return self.config.max_voice_seconds
+        if num_voices > 1:
+            return OFFICIAL_VOICE_SECONDS
+        return min(clip.num_audio_latents / self.geometry.audio_latents_per_second, OFFICIAL_MAX_VOICE_SECONDS)
+
+    def _count_voice_latents(
+        self, subject: LoadedSubject | SubjectLatents, num_voices: int, clip: ClipGeometry, is_official: bool
+    ) -> int:
+        if subject.voice is None:
+            return 0
+        if isinstance(subject, SubjectLatents):
+            return subject.voice.shape[0]
+        seconds = self._voice_seconds(num_voices, clip, is_official)
+        if not (is_official and num_voices > 1):
+            seconds = min(seconds, subject.voice.duration_seconds)
+        return self.geometry.voice_latents(round(seconds * self.sampling_rate))
 
     def release_identity_weights(self) -> None:
         """
@@ -573,13 +633,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         """Noise for the picture, float32 `[B, C, F, h, w]`, or the given latents on `device`."""
         if latents is not None:
             return latents.to(device=device, dtype=torch.float32)
-        shape = (
-            batch_size,
-            self.transformer.config.in_channels,
-            clip.num_latent_frames,
-            clip.latent_height,
-            clip.latent_width,
-        )
+        shape = self._latents_shape(batch_size, clip)
         return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
 
     def prepare_audio_latents(
@@ -593,29 +647,53 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         """Noise for the sound, float32 `[B, L, C_audio]`, or the given latents on `device`."""
         if audio_latents is not None:
             return audio_latents.to(device=device, dtype=torch.float32)
-        shape = (batch_size, clip.num_audio_latents, self.transformer.config.audio_in_channels)
+        shape = self._audio_latents_shape(batch_size, clip)
         return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
 
-    def set_timesteps(self, num_inference_steps: int, sigmas: Sequence[float] | None, device: torch.device) -> Tensor:
+    def _latents_shape(self, batch_size: int, clip: ClipGeometry) -> tuple[int, ...]:
+        channels = self.transformer.config.in_channels
+        return batch_size, channels, clip.num_latent_frames, clip.latent_height, clip.latent_width
+
+    def _audio_latents_shape(self, batch_size: int, clip: ClipGeometry) -> tuple[int, ...]:
+        return batch_size, clip.num_audio_latents, self.transformer.config.audio_in_channels
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        sigmas: Sequence[float] | None = None,
+        device: torch.device | None = None,
+    ) -> Tensor:
         """
         Set the scheduler's steps and return its timesteps.
 
-        The noise levels before the scheduler's shift fall evenly from 0.999 (in float32, as published). They are passed
-        explicitly since the scheduler's own grid is another one and differs between diffusers versions.
+        Noise levels before the scheduler's shift fall evenly from 0.999 (in float32, as published) unless `sigmas` are given.
+        They are passed explicitly since the scheduler's own grid is another one and differs between diffusers versions.
+
+        Args:
+            num_inference_steps: number of steps; the pipeline's own if `None`.
+            sigmas: falling noise levels in (0, 1], instead of `num_inference_steps`.
+            device: where to put the timesteps.
         """
         if sigmas is None:
+            if num_inference_steps is None:
+                num_inference_steps = self.config.num_inference_steps
+            if not isinstance(num_inference_steps, int) or num_inference_steps < 1:
+                raise ValueError(f"`num_inference_steps` must be 1 or more, got {num_inference_steps!r}.")
             sigmas = np.linspace(float(np.float32(0.999)), 0, num_inference_steps + 1)[:-1]
-        self.scheduler.set_timesteps(sigmas=np.asarray(sigmas, dtype=np.float64), device=device)
+        elif num_inference_steps is not None:
+            raise ValueError("Pass at most one of `num_inference_steps` and `sigmas`.")
+        sigmas = np.asarray(sigmas, dtype=np.float64)
+        if sigmas.ndim != 1 or not sigmas.size or not (np.diff(sigmas, append=0) < 0).all() or sigmas[0] > 1:
+            raise ValueError(f"`sigmas` must fall from at most 1 and stay above 0, got {sigmas.tolist()}.")
+        self.scheduler.set_timesteps(sigmas=sigmas, device=device)
         return self.scheduler.timesteps
 
-    @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Video latents `[B, C, F, h, w]` to pictures `[B, 3, F, H, W]` in about [-1, 1]."""
         mean, std = self._latent_statistics(latents)
         latents = latents * std + mean
         return self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
 
-    @torch.no_grad()
     def decode_audio_latents(self, audio_latents: Tensor) -> Tensor:
         """Audio latents `[B, L, C_audio]` to waveforms, float32 `[B, 1, N]` in [-1, 1]."""
         audio_latents = audio_latents.transpose(1, 2) / self.audio_vae.config.scaling_factor
@@ -631,11 +709,22 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         return mean, std
 
     def _clip(
-        self, height: int | None, width: int | None, num_frames: int | None, frame_rate: float | None
+        self,
+        height: int | None,
+        width: int | None,
+        num_frames: int | None,
+        frame_rate: float | None,
+        num_subjects: int,
     ) -> ClipGeometry:
-        given = {"height": height, "width": width, "num_frames": num_frames, "frame_rate": frame_rate}
+        """Sizes of the clip; what is `None` is the checkpoint's own choice for that many people."""
+        default_height, default_width = self.config.sizes_by_subjects.get(
+            str(num_subjects), (self.config.height, self.config.width)
+        )
         return self.geometry.clip(
-            **{name: self.config[name] if value is None else value for name, value in given.items()}
+            default_height if height is None else height,
+            default_width if width is None else width,
+            self.config.num_frames if num_frames is None else num_frames,
+            self.config.frame_rate if frame_rate is None else frame_rate,
         )
 
     @torch.no_grad()
@@ -643,7 +732,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
     def __call__(
         self,
         prompt: Prompt | Sequence[Prompt] | None = None,
-        subjects: Sequence[Subject] | Sequence[Sequence[Subject]] | None = None,
+        subjects: Sequence[SubjectInput] | Sequence[Sequence[SubjectInput]] | None = None,
         *,
         negative_prompt: str | Sequence[str] | None = None,
         audio_negative_prompt: str | Sequence[str] | None = None,
@@ -684,7 +773,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             prompt (`str`, `StructuredCaption` or a list of them, *optional*):
                 Who does and says what. Subject k of `subjects` is called `<Sk>` in it, from 1.
             subjects (`list[Subject]` or `list[list[Subject]]`, *optional*):
-                The people of every clip, or one list per prompt. Each may have a face, a voice, both or neither.
+                The people of every clip, or one list per prompt. Each may have a face, a voice, both or neither. Also
+                accepted: [`SubjectLatents`], people whose references are latents already.
             negative_prompt (`str` or `list[str]`, *optional*):
                 What the picture should not be like.
             audio_negative_prompt (`str` or `list[str]`, *optional*):
@@ -701,7 +791,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             num_inference_steps (`int`, *optional*):
                 Denoising steps.
             sigmas (`list[float]`, *optional*):
-                Noise levels before the scheduler's shift, instead of an even fall over `num_inference_steps`.
+                Falling noise levels in (0, 1] before the scheduler's shift, instead of `num_inference_steps`.
             guidance_scale (`float`, defaults to 4.0):
                 How strongly the picture follows the caption rather than the negative prompt. 1 is neutral, as for all scales.
             audio_guidance_scale (`float`, defaults to 3.0):
@@ -753,62 +843,51 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
 
-        # 1. Check everything, read the references: whatever can fail fails here.
-        num_prompts = _count_prompts(prompt, prompt_embeds)
-        num_clips = num_prompts * num_videos_per_prompt
-        if num_inference_steps is None:
-            num_inference_steps = self.config.num_inference_steps
-        clip = self._clip(height, width, num_frames, frame_rate)
-        if compat not in ("native", "official"):
-            raise ValueError(f"`compat` must be 'native' or 'official', got {compat!r}.")
-        samples = _subjects_per_prompt(subjects or [])
-        if len(samples) not in (1, num_prompts):
-            raise ValueError(f"`subjects` has {len(samples)} lists for {num_prompts} prompts.")
-        if max(map(len, samples)) > self._max_subjects:
-            raise ValueError(f"`subjects` names {max(map(len, samples))} people, at most {self._max_subjects} fit.")
-        if identity is not None:
-            face_scales, voice_scales = identity.face_scales, identity.voice_scales
-        else:
-            face_scales = tuple(tuple(subject.face_scale for subject in sample) for sample in samples)
-            voice_scales = tuple(tuple(subject.voice_scale for subject in sample) for sample in samples)
-            _check_subject_scales(samples)
-        scales = GuidanceScales(
-            text_video=guidance_scale,
-            text_audio=audio_guidance_scale,
-            face=face_guidance_scale,
-            voice=voice_guidance_scale,
-            subject_faces=_serve(face_scales, num_clips),
-            subject_voices=_serve(voice_scales, num_clips),
+        # 1. Read the references and check everything: whatever can fail fails here.
+        captions = CaptionInputs(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            audio_negative_prompt=audio_negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            audio_negative_prompt_embeds=audio_negative_prompt_embeds,
+            num_videos_per_prompt=num_videos_per_prompt,
+            max_sequence_length=max_sequence_length,
         )
-        skip_guidance_layers = tuple(skip_guidance_layers)
+        guidance = GuidanceSettings(
+            guidance_scale=guidance_scale,
+            audio_guidance_scale=audio_guidance_scale,
+            face_guidance_scale=face_guidance_scale,
+            voice_guidance_scale=voice_guidance_scale,
+            skip_guidance_layers=skip_guidance_layers,
+            compat=compat,
+        )
+        if identity is not None and subjects is not None:
+            raise ValueError("Pass at most one of `subjects` and `identity`.")
+        people = LoadedIdentity.load(subjects or []) if identity is None else identity
+        clip = self._clip(height, width, num_frames, frame_rate, max(people.num_subjects))
         self.check_inputs(
-            prompt,
-            subjects,
-            identity,
-            scales,
+            captions,
+            people,
+            guidance,
             clip,
-            prompt_embeds,
-            negative_prompt_embeds,
-            audio_negative_prompt_embeds,
-            latents,
-            audio_latents,
-            num_clips,
-            num_prompts,
+            Towers(latents, audio_latents),
             generator,
-            compat,
             output_type,
-            skip_guidance_layers,
             callback_on_step_end_tensor_inputs,
         )
-        loaded = [[load_subject(subject, index) for index, subject in enumerate(sample)] for sample in samples]
+        device, dtype, num_clips = self._execution_device, self.transformer.dtype, captions.num_clips
+        timesteps = self.set_timesteps(num_inference_steps, sigmas, device)
+        audio_scheduler = copy.deepcopy(self.scheduler)
 
+        copies = num_clips // len(people.num_subjects)
+        plan = guidance.plan(repeat_rows(people.face_scales, copies), repeat_rows(people.voice_scales, copies))
         self._guidance_scale = guidance_scale
-        self._attention_kwargs = attention_kwargs
+        self._do_classifier_free_guidance = plan.uses_negative_prompt
+        self._attention_kwargs = _checked_attention_kwargs(attention_kwargs)
+        self._num_timesteps = len(timesteps)
         self._current_timestep = None
         self._interrupt = False
-        device, dtype = self._execution_device, self.transformer.dtype
-        plan = scales.plan(skip_layers=skip_guidance_layers, official=compat == "official")
-        self._do_classifier_free_guidance = plan.uses_negative_prompt
 
         # 2. Caption
         prompt_embeds, negative_prompt_embeds, audio_negative_prompt_embeds = self.encode_prompt(
@@ -824,25 +903,20 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             device=device,
             dtype=dtype,
         )
-        captions = {True: self._remember_caption(prompt_embeds)}
-        if plan.uses_negative_prompt:
-            captions[False] = self._remember_caption(negative_prompt_embeds, audio_negative_prompt_embeds)
 
         # 3. Identity
         if identity is None:
-            identity = self._encode_loaded(samples, loaded, clip, plan.branches, compat, generator, attention_kwargs)
-        missing = [branch.name for branch in plan.branches if branch.name not in identity.memories]
-        if missing:
-            raise ValueError(
-                f"`identity` was not encoded for the guidance branches {missing}. Pass them as `branches` to "
-                "`encode_identity`, or set the scales that need them to 1."
+            # The published model draws voices, so that every clip has its own.
+            people = people.expand(num_clips) if guidance.is_official else people
+            identity = self._encode_people(
+                people, clip, plan.branches, guidance.is_official, generator, attention_kwargs
             )
-        identity = identity.expand(num_clips)
+        identity = identity.expand(num_clips).to(device, dtype)
+        identity_memories = {branch.name: identity.memory(branch) for branch in plan.branches}
+        # Only now, so that with offloading the transformer enters the device once, after the codecs.
+        caption_memories = self._remember_captions(prompt_embeds, negative_prompt_embeds, audio_negative_prompt_embeds)
 
         # 4. Noise
-        timesteps = self.set_timesteps(num_inference_steps, sigmas, device)
-        audio_scheduler = copy.deepcopy(self.scheduler)
-        self._num_timesteps = len(timesteps)
         latents = self.prepare_latents(num_clips, clip, device, generator, latents)
         audio_latents = self.prepare_audio_latents(num_clips, clip, device, generator, audio_latents)
 
@@ -854,26 +928,33 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 self._current_timestep = t
 
                 velocity, audio_velocity = self._predict(
-                    latents.to(dtype), audio_latents.to(dtype), t.expand(num_clips), plan, captions, identity
+                    latents.to(dtype),
+                    audio_latents.to(dtype),
+                    t.expand(num_clips),
+                    plan,
+                    caption_memories,
+                    identity_memories,
                 )
-                latents = self.scheduler.step(velocity.float(), t, latents, return_dict=False)[0]
-                audio_latents = audio_scheduler.step(audio_velocity.float(), t, audio_latents, return_dict=False)[0]
+                latents = self.scheduler.step(velocity, t, latents, return_dict=False)[0]
+                audio_latents = audio_scheduler.step(audio_velocity, t, audio_latents, return_dict=False)[0]
 
                 if callback_on_step_end is not None:
                     callback_kwargs = {}
                     for name in callback_on_step_end_tensor_inputs:
                         callback_kwargs[name] = locals()[name]
                     callback_outputs = callback_on_step_end(self, i, t, callback_kwargs) or {}
+                    has_new_caption = any(name.endswith("prompt_embeds") for name in callback_outputs)
                     latents = callback_outputs.pop("latents", latents)
                     audio_latents = callback_outputs.pop("audio_latents", audio_latents)
-                    new_prompt_embeds = callback_outputs.pop("prompt_embeds", prompt_embeds)
-                    if new_prompt_embeds is not prompt_embeds:
-                        prompt_embeds = new_prompt_embeds
-                        captions[True] = self._remember_caption(prompt_embeds)
-                    new_negative_prompt_embeds = callback_outputs.pop("negative_prompt_embeds", negative_prompt_embeds)
-                    if new_negative_prompt_embeds is not negative_prompt_embeds:
-                        negative_prompt_embeds = new_negative_prompt_embeds
-                        captions[False] = self._remember_caption(negative_prompt_embeds, audio_negative_prompt_embeds)
+                    prompt_embeds = callback_outputs.pop("prompt_embeds", prompt_embeds)
+                    negative_prompt_embeds = callback_outputs.pop("negative_prompt_embeds", negative_prompt_embeds)
+                    audio_negative_prompt_embeds = callback_outputs.pop(
+                        "audio_negative_prompt_embeds", audio_negative_prompt_embeds
+                    )
+                    if has_new_caption:
+                        caption_memories = self._remember_captions(
+                            prompt_embeds, negative_prompt_embeds, audio_negative_prompt_embeds
+                        )
 
                 progress_bar.update()
         self._current_timestep = None
@@ -891,14 +972,15 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             return frames, audio
         return IAPPipelineOutput(frames=frames, audio=audio)
 
-    @property
-    def _max_subjects(self) -> int:
-        return self.transformer.config.num_identity_slots or MAX_SUBJECTS
-
-    def _remember_caption(self, prompt_embeds: Tensor, audio_prompt_embeds: Tensor | None = None) -> tuple:
-        return self.transformer.encode_caption(
-            prompt_embeds, audio_prompt_embeds, attention_kwargs=self.attention_kwargs
-        )
+    def _remember_captions(
+        self, prompt_embeds: Tensor, negative_prompt_embeds: Tensor | None, audio_negative_prompt_embeds: Tensor | None
+    ) -> dict[bool, tuple[LayerMemory, ...]]:
+        """What the layers read of the prompt (`True`) and of the negative prompts (`False`)."""
+        encode = partial(self.transformer.encode_caption, attention_kwargs=self.attention_kwargs)
+        memories = {True: encode(prompt_embeds)}
+        if negative_prompt_embeds is not None:
+            memories[False] = encode(negative_prompt_embeds, audio_negative_prompt_embeds)
+        return memories
 
     def _predict(
         self,
@@ -906,92 +988,41 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         audio_latents: Tensor,
         timestep: Tensor,
         plan: GuidancePlan,
-        captions: dict[bool, tuple],
-        identity: EncodedIdentity,
+        caption_memories: dict[bool, tuple[LayerMemory, ...]],
+        identity_memories: dict[str, IAPIdentityMemory | None],
     ) -> tuple[Tensor, Tensor]:
-        """Guided velocities of picture and sound: one call of the transformer per branch."""
+        """Guided velocities of picture and sound, float32: one call of the transformer per branch."""
         video_predictions, audio_predictions = {}, {}
         for branch in plan.branches:
             with self.transformer.cache_context(branch.name):
-                video_predictions[branch.name], audio_predictions[branch.name] = self.transformer(
+                velocity, audio_velocity = self.transformer(
                     hidden_states=latents,
                     audio_hidden_states=audio_latents,
                     timestep=timestep,
-                    caption_memory=captions[branch.has_prompt],
-                    identity_memory=identity.memories[branch.name],
-                    skip_layers=branch.skip_layers,
+                    caption_memory=caption_memories[branch.has_prompt],
+                    identity_memory=identity_memories[branch.name],
+                    skip_layers=branch.identity.skip_layers,
                     attention_kwargs=self.attention_kwargs,
                     return_dict=False,
                 )
+            # Guidance multiplies differences of predictions, and with them the rounding of a low precision.
+            video_predictions[branch.name], audio_predictions[branch.name] = velocity.float(), audio_velocity.float()
         return (
             apply_guidance(video_predictions, plan.video_scales),
             apply_guidance(audio_predictions, plan.audio_scales),
         )
 
 
-def _count_prompts(prompt: Prompt | Sequence[Prompt] | None, prompt_embeds: Tensor | None) -> int:
-    if (prompt is None) == (prompt_embeds is None):
-        raise ValueError("Pass exactly one of `prompt` and `prompt_embeds`.")
-    return prompt_embeds.shape[0] if prompt is None else len(_render_prompts(prompt))
+def _checked_attention_kwargs(attention_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
+    unknown = sorted(set(attention_kwargs or {}) - {"scale"})
+    if unknown:
+        raise ValueError(f"`attention_kwargs` takes only 'scale', got {unknown}.")
+    return attention_kwargs
 
 
-def _render_prompts(prompt: Prompt | Sequence[Prompt]) -> list[str]:
-    prompts = [prompt] if isinstance(prompt, str | StructuredCaption) else prompt
-    if not isinstance(prompts, list | tuple) or not prompts:
-        raise ValueError(f"`prompt` must be a caption or a non-empty list of captions, got {type(prompt).__name__}.")
-    texts = []
-    for entry in prompts:
-        if not isinstance(entry, str | StructuredCaption):
-            raise ValueError(f"`prompt` must hold `str` or `StructuredCaption`, got {type(entry).__name__}.")
-        text = entry.render() if isinstance(entry, StructuredCaption) else entry
-        if not text.strip():
-            raise ValueError("`prompt` is empty: describe who does and says what.")
-        texts.append(text)
-    return texts
-
-
-def _broadcast_prompt(name: str, prompt: str | Sequence[str] | None, num_prompts: int) -> list[str]:
-    prompts = [prompt or ""] * num_prompts if prompt is None or isinstance(prompt, str) else list(prompt)
-    if len(prompts) != num_prompts:
-        raise ValueError(f"`{name}` has {len(prompts)} entries for {num_prompts} prompts.")
-    return prompts
-
-
-def _subjects_per_prompt(subjects: Sequence[Subject] | Sequence[Sequence[Subject]]) -> list[list[Subject]]:
-    """One list of subjects per prompt, or a single one that serves all prompts."""
-    if not isinstance(subjects, list | tuple):
-        raise ValueError(f"`subjects` must be a list of `Subject`, got {type(subjects).__name__}.")
-    samples = list(subjects) if subjects and isinstance(subjects[0], list | tuple) else [list(subjects)]
-    for sample in samples:
-        for subject in sample:
-            if not isinstance(subject, Subject):
-                raise ValueError(f"`subjects` must hold `Subject`, got {type(subject).__name__}.")
-    return [list(sample) for sample in samples]
-
-
-def _check_anchors(text: str, num_subjects: int) -> None:
-    anchors = set(caption_anchors(text))
-    subjects = set(range(1, num_subjects + 1))
-    if anchors - subjects:
-        names = ", ".join(f"<S{k}>" for k in sorted(anchors - subjects))
-        raise ValueError(f"`prompt` names {names}, but `subjects` has {num_subjects} entries.")
-    if subjects - anchors:
-        names = ", ".join(f"<S{k}>" for k in sorted(subjects - anchors))
-        raise ValueError(
-            f"`prompt` never names {names}, so nothing says what that subject does. Write the anchor where the prompt "
-            "speaks of the subject, as in '<S1>: left, a woman. <S1> says: \"hello\".'"
-        )
-
-
-def _check_subject_scales(samples: list[list[Subject]]) -> None:
-    for sample in samples:
-        for index, subject in enumerate(sample):
-            if not subject.has_face and not subject.has_voice and (subject.face_scale, subject.voice_scale) != (1, 1):
-                raise ValueError(
-                    f"`subjects[{index}]` has neither face nor voice, so `face_scale` and `voice_scale` have no effect."
-                )
-
-
-def _serve(rows: tuple[tuple[float, ...], ...], num_clips: int) -> tuple[tuple[float, ...], ...]:
-    """One row per clip: rows are repeated in turn."""
-    return tuple(row for row in rows for _ in range(num_clips // len(rows)))
+def _check_generator(generator: torch.Generator | list[torch.Generator] | None, count: int, what: str) -> None:
+    generators = generator if isinstance(generator, list) else [generator] * count
+    if len(generators) != count:
+        raise ValueError(f"`generator` has {len(generators)} entries for {count} {what}.")
+    if not all(entry is None or isinstance(entry, torch.Generator) for entry in generators):
+        raise ValueError(f"`generator` must be a `torch.Generator` or a list of them, got {generator!r}.")

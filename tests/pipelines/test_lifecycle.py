@@ -1,0 +1,219 @@
+"""Saving, loading, moving and casting a pipeline."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from accelerate import cpu_offload, cpu_offload_with_hook
+from diffusers import DiffusionPipeline
+
+from iap_pipelines import IAPPipeline, IAPTransformer3DModel
+from tests.pipelines.tiny_people import assert_equal, assert_moved, difference, generate, person, prompt_for, seeded
+
+
+ADA, BEN = person(1), person(2)
+
+
+@pytest.fixture(scope="module")
+def folder(pipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipeline")
+    pipe.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def expected(pipe):
+    return generate(pipe, subjects=[ADA, BEN])
+
+
+@pytest.mark.parametrize("loader", [IAPPipeline, DiffusionPipeline])
+def test_saved_and_loaded_is_the_same(pipe, folder, loader):
+    loaded = loader.from_pretrained(folder)
+    assert type(loaded) is IAPPipeline and dict(loaded.config) == dict(pipe.config) | {"_name_or_path": str(folder)}
+    loaded.set_progress_bar_config(disable=True)
+    for kind in ("pt", "latent"):
+        ours, theirs = (generate(p, subjects=[ADA, BEN], output_type=kind) for p in (pipe, loaded))
+        assert_equal(ours, theirs)
+
+
+def test_another_process_loads_it_too(pipe, folder, tmp_path):
+    """After `import iap_pipelines` the plain loader of diffusers finds every class."""
+    program = f"""
+import sys
+import torch
+import iap_pipelines
+from diffusers import DiffusionPipeline
+from safetensors.torch import save_file
+
+torch.set_num_threads(1)
+pipe = DiffusionPipeline.from_pretrained({str(folder)!r})
+frames, audio = pipe("a room", generator=torch.Generator().manual_seed(0), output_type="pt", return_dict=False)
+save_file({{"frames": frames.contiguous(), "audio": audio}}, {str(tmp_path / "clip.safetensors")!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=600)
+    from safetensors.torch import load_file
+
+    theirs = load_file(tmp_path / "clip.safetensors")
+    frames, audio = pipe("a room", generator=seeded(), output_type="pt", return_dict=False)
+    assert torch.equal(theirs["frames"], frames) and torch.equal(theirs["audio"], audio)
+
+
+def test_parts_can_be_loaded_in_their_own_precision(folder):
+    pipe = IAPPipeline.from_pretrained(folder, dtype={"transformer": torch.bfloat16, "default": torch.float32})
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe.transformer.dtype == torch.bfloat16 and pipe.vae.dtype == torch.float32
+    clip = generate(pipe, subjects=[ADA, BEN], output_type="pt")
+    assert clip.video.isfinite().all() and clip.audio.isfinite().all()
+
+
+def test_parts_can_be_given(pipe, folder):
+    transformer = IAPTransformer3DModel.from_pretrained(folder, subfolder="transformer")
+    loaded = IAPPipeline.from_pretrained(folder, transformer=transformer, text_encoder=None, tokenizer=None)
+    loaded.set_progress_bar_config(disable=True)
+    with torch.no_grad():
+        embeds = dict(zip(("prompt_embeds", "negative_prompt_embeds"), pipe.encode_prompt("a room"), strict=False))
+    assert_equal(generate(pipe, "a room"), generate(loaded, **embeds))
+
+
+def test_from_pipe_shares_the_parts(pipe, expected):
+    other = IAPPipeline.from_pipe(pipe, num_inference_steps=7)
+    assert other.transformer is pipe.transformer and other.config.num_inference_steps == 7
+    for name in ("height", "frame_rate", "face_size", "max_voice_seconds", "sizes_by_subjects"):
+        assert other.config[name] == pipe.config[name]
+    other.set_progress_bar_config(disable=True)
+    assert_equal(expected, generate(other, subjects=[ADA, BEN]))
+
+
+def test_prompts_can_be_encoded_with_the_text_parts_alone(pipe):
+    components = dict.fromkeys(pipe.components) | {"tokenizer": pipe.tokenizer, "text_encoder": pipe.text_encoder}
+    alone = IAPPipeline(**components, max_sequence_length=pipe.config.max_sequence_length)
+    with torch.no_grad():
+        ours, theirs = (p.encode_prompt(["a", "b"], num_videos_per_prompt=2) for p in (pipe, alone))
+    assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+    assert ours[0].shape == (4, 24, 16) and torch.equal(ours[0][0], ours[0][1])
+
+
+@pytest.mark.parametrize("compat", ["native", "official"])
+def test_low_precision(own_pipe, compat):
+    """The same noise in bfloat16 gives about the same clip, and leaves everything in bfloat16."""
+    own_pipe.transformer.register_to_config(identity_span=64)
+    full = generate(own_pipe, subjects=[ADA, BEN], compat=compat, output_type="latent", guidance_scale=2.0)
+    own_pipe.to(torch.bfloat16)
+    dtypes = {name: {p.dtype for p in part.parameters()} for name, part in modules(own_pipe)}
+    options = {"compat": compat, "guidance_scale": 2.0}
+    half = generate(own_pipe, subjects=[ADA, BEN], **options)
+    assert half.video.dtype == torch.float32
+    if compat == "native":
+        moved = difference(full, half)
+        assert moved.video < 0.1 * full.video.std() and moved.audio < 0.1 * full.audio.std()
+    decoded = generate(own_pipe, subjects=[ADA, BEN], output_type="np", **options)
+    assert decoded.video.dtype == "float32" and decoded.audio.dtype == torch.float32
+    assert dtypes == {name: {p.dtype for p in part.parameters()} for name, part in modules(own_pipe)}
+
+
+def modules(pipe):
+    return [(name, part) for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)]
+
+
+# --- Memory ---
+
+
+def test_models_can_leave_the_device_between_their_turns(own_pipe, expected):
+    """What `enable_model_cpu_offload` installs, on the only device there is; it must fire for every entry point."""
+    hook, fired = None, []
+    for name in own_pipe.model_cpu_offload_seq.split("->"):
+        part = getattr(own_pipe, name)
+        _, hook = cpu_offload_with_hook(part, torch.device("cpu"), prev_module_hook=hook)
+        record_first_use(part, name, fired)
+        own_pipe._all_hooks.append(hook)
+    clip = generate(own_pipe, subjects=[ADA, BEN])
+    assert_equal(expected, clip)
+    # The transformer comes last and once: the codecs would send it away again.
+    assert fired == ["text_encoder", "vae", "audio_vae", "transformer"]
+    own_pipe.remove_all_hooks()
+
+
+def record_first_use(part, name, fired):
+    original = part._hf_hook.pre_forward
+
+    def pre_forward(module, *args, **kwargs):
+        if name not in fired:
+            fired.append(name)
+        return original(module, *args, **kwargs)
+
+    part._hf_hook.pre_forward = pre_forward
+
+
+def test_layers_can_leave_the_device_between_their_turns(own_pipe, expected):
+    """`enable_sequential_cpu_offload`: every weight is elsewhere (on the meta device) until its module is called."""
+    for _, part in modules(own_pipe):
+        if part is own_pipe.transformer:
+            cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
+            assert all(parameter.is_meta for parameter in part.parameters())
+    assert_equal(expected, generate(own_pipe, subjects=[ADA, BEN]))
+    assert all(parameter.is_meta for parameter in own_pipe.transformer.parameters())
+
+
+@pytest.mark.parametrize("offload_type", ["block_level", "leaf_level"])
+def test_group_offloading(own_pipe, expected, offload_type):
+    options = {"num_blocks_per_group": 1} if offload_type == "block_level" else {}
+    own_pipe.enable_group_offload(
+        onload_device=torch.device("cpu"),
+        offload_device=torch.device("cpu"),
+        offload_type=offload_type,
+        exclude_modules=["vocoder"],
+        **options,
+    )
+    assert_equal(expected, generate(own_pipe, subjects=[ADA, BEN]))
+
+
+def test_released_weights_are_gone(own_pipe):
+    before = sum(parameter.numel() for parameter in own_pipe.transformer.parameters())
+    known = own_pipe.encode_identity([ADA])
+    expected = generate(own_pipe, identity=known)
+    own_pipe.release_identity_weights()
+    after = sum(parameter.numel() for parameter in own_pipe.transformer.parameters())
+    assert after < 0.8 * before
+    assert_equal(expected, generate(own_pipe, identity=known))
+    own_pipe.release_identity_weights()
+    assert_equal(expected, generate(own_pipe, identity=known))
+
+
+def test_known_people_follow_the_model_to_another_precision(own_pipe):
+    known = own_pipe.encode_identity([ADA])
+    own_pipe.transformer.to(torch.bfloat16)
+    clip = generate(own_pipe, identity=known)
+    assert clip.video.isfinite().all()
+    assert_moved(clip, generate(own_pipe, prompt_for(0)))
+
+
+# --- Steps run alone ---
+
+
+def test_latents_decode_with_gradients(pipe):
+    """`torch.no_grad` is on `__call__` and `encode_identity` only: whoever runs a step alone may differentiate it."""
+    latents = torch.zeros(1, 4, 1, 2, 2, requires_grad=True)
+    pipe.decode_latents(latents).sum().backward()
+    assert latents.grad.abs().sum() > 0
+    audio_latents = torch.zeros(1, 4, 6, requires_grad=True)
+    pipe.decode_audio_latents(audio_latents).sum().backward()
+    assert audio_latents.grad.abs().sum() > 0
+
+
+def test_faces_encode_alike_whatever_their_size(pipe):
+    square = ADA.face.resize((64, 64))
+    wide = square.copy().resize((64, 64))
+    with torch.no_grad():
+        assert torch.equal(pipe.encode_faces([square]), pipe.encode_faces([wide]))
+        assert pipe.encode_faces([ADA.face, BEN.face.convert("L"), BEN.face.convert("RGBA")]).shape == (3, 4, 2, 2)
+
+
+def test_latents_survive_the_codecs_scaling(pipe):
+    """Faces are normalised by the statistics that decoding undoes."""
+    with torch.no_grad():
+        latents = pipe.encode_faces([ADA.face])
+        mean, std = pipe._latent_statistics(latents)
+        pixels = pipe.decode_latents(latents[:, :, None])
+        raw = pipe.vae.decode(latents[:, :, None] * std + mean, return_dict=False)[0]
+    assert torch.equal(pixels, raw)
