@@ -1,10 +1,10 @@
 """Files to values and back; the only room that knows PyAV."""
 
-from .audio import read_audio
-from .errors import MediaError
-from .export import export_to_av
-from .image import read_image
-from .video import read_frame_times, read_video
+from iap_pipelines.media.audio import read_audio
+from iap_pipelines.media.errors import MediaError
+from iap_pipelines.media.export import export_to_av
+from iap_pipelines.media.image import read_image
+from iap_pipelines.media.video import read_frame_times, read_video
 
 
 write_video = export_to_av

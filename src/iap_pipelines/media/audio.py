@@ -8,9 +8,9 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from ..types import AudioSamples, check_positive
-from .containers import audio_stream, check_complete, check_memory, decoded_frames, open_container
-from .errors import MediaError
+from iap_pipelines.media.containers import audio_stream, check_complete, check_memory, decoded_frames, open_container
+from iap_pipelines.media.errors import MediaError
+from iap_pipelines.types import AudioSamples, check_positive
 
 
 MIN_SAMPLING_RATE, MAX_SAMPLING_RATE = 1_000, 768_000
@@ -127,10 +127,8 @@ class _Timeline:
             # Before the first piece any offset counts; later a clock that jumps back or trembles does not.
             if not self.pieces or stated - self.end > _GAP_SECONDS * self.sampling_rate:
                 start = stated
-        samples, start = samples[:, max(0, -start) :], max(0, start)
+        self.pieces.append((start, samples))
         self.end = start + samples.shape[1]
-        if samples.shape[1] or not self.pieces:
-            self.pieces.append((start, samples))
         check_memory(self.path, self._length() * self.num_channels * 4)
 
     def _length(self) -> int:
@@ -147,7 +145,8 @@ class _Timeline:
             return None
         samples = np.zeros((self.num_channels, length), dtype=np.float32)
         for start, piece in self.pieces:
-            room = samples[:, start : start + piece.shape[1]]
+            piece = piece[:, max(0, -start) :]  # what sounds before sample 0 is dropped
+            room = samples[:, max(0, start) :][:, : piece.shape[1]]
             room[:] = piece[:, : room.shape[1]]
         return samples
 

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from .errors import MediaError
+from iap_pipelines.media.errors import MediaError
 
 
 MAX_PIXELS = 8192 * 4608

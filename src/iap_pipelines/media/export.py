@@ -16,9 +16,9 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from PIL import Image
 from torch import Tensor
 
-from ..types import check_positive
-from .colour import EXACT_CONVERSION
-from .errors import MediaError
+from iap_pipelines.media.colour import EXACT_CONVERSION
+from iap_pipelines.media.errors import MediaError
+from iap_pipelines.types import check_positive
 
 
 logger = logging.getLogger(__name__)

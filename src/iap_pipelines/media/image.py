@@ -7,9 +7,9 @@ import av
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .containers import check_file, open_container, video_stream
-from .errors import MediaError
-from .video import to_rgb
+from iap_pipelines.media.containers import check_file, open_container, video_stream
+from iap_pipelines.media.errors import MediaError
+from iap_pipelines.media.video import to_rgb
 
 
 MAX_IMAGE_PIXELS = 89_478_485

@@ -13,11 +13,18 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from ..types import AudioSamples, VideoFrames, check_positive
-from .audio import decode_audio
-from .colour import EXACT_CONVERSION
-from .containers import check_complete, check_memory, check_pixels, decoded_frames, open_container, video_stream
-from .errors import MediaError
+from iap_pipelines.media.audio import decode_audio
+from iap_pipelines.media.colour import EXACT_CONVERSION
+from iap_pipelines.media.containers import (
+    check_complete,
+    check_memory,
+    check_pixels,
+    decoded_frames,
+    open_container,
+    video_stream,
+)
+from iap_pipelines.media.errors import MediaError
+from iap_pipelines.types import AudioSamples, VideoFrames, check_positive
 
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,48 @@
+# Everything runs in .venv, which is made when it is missing and brought up to date when pyproject.toml has changed.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow parity style quality bench
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: $(INSTALLED) ## two drawn people talk to each other; prints the path of the clip
+	@$(VENV)/bin/iap demo
+
+test: $(INSTALLED_DEV) ## all tests that take seconds
+	$(RUN) -m pytest -q -m "not slow"
+
+test-slow: $(INSTALLED_DEV) ## the tests that take minutes
+	$(RUN) -m pytest -q -m slow
+
+parity: $(INSTALLED_DEV) ## compare with the fixtures in IAP_PARITY_DIR (../shared/parity)
+	$(RUN) -m pytest -q -m parity
+
+style: $(INSTALLED_DEV) ## fix and format
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+quality: $(INSTALLED_DEV) ## what style would change
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+bench: $(INSTALLED_DEV) ## print the benchmark tables
+	@$(RUN) -m benchmarks
+
+$(RUN):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iap-pipelines needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(RUN)
+	$(PIP) install --quiet -e .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml | $(RUN)
+	$(PIP) install --quiet -e '.[dev]'
+	@touch $(INSTALLED) $@
