@@ -1,0 +1,24 @@
+"""The synthetic world: drawn people with voices, and clips of them of which everything is known.
+
+    from iap_pipelines.synthetic import World, WorldConfig, fill_bank, synthesize
+
+    synthesize(WorldConfig(num_identities=8, voice_backend="formant"), "world")
+
+Needs the extra ``[synthetic]``; see `kokoro` for the speech model's style vectors.
+"""
+
+from iap_pipelines.synthetic.voices import VoiceBank, fill_bank
+from iap_pipelines.synthetic.world import SyntheticClip, World, WorldConfig, caption_words
+from iap_pipelines.synthetic.writing import contact_sheet, synthesize
+
+
+__all__ = [
+    "SyntheticClip",
+    "VoiceBank",
+    "World",
+    "WorldConfig",
+    "caption_words",
+    "contact_sheet",
+    "fill_bank",
+    "synthesize",
+]
