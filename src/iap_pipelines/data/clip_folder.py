@@ -1,0 +1,126 @@
+"""A folder of clips whose people are known: `clips.jsonl`, `identities.jsonl`, and the files that they name."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """One clip of a folder.
+
+    Args:
+        clip_id: unique name.
+        path: the video file, with sound.
+        split: `train`, `validation` or `test`.
+        height: pixels.
+        width: pixels.
+        num_frames: frames.
+        frame_rate: frames per second.
+        identities: who is in it; the k-th entry is the subject that the caption calls `<Sk>`, from 1.
+        caption: the structured caption.
+    """
+
+    clip_id: str
+    path: Path
+    split: str
+    height: int
+    width: int
+    num_frames: int
+    frame_rate: float
+    identities: tuple[str, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class IdentityEntry:
+    """One person of a folder.
+
+    Args:
+        identity: unique name.
+        split: `train`, `validation` or `test`; equal to the split of the person's clips.
+        faces: pictures of the face that belong to no clip.
+        voices: recordings of the voice that belong to no clip.
+    """
+
+    identity: str
+    split: str
+    faces: tuple[Path, ...]
+    voices: tuple[Path, ...]
+
+
+def read_clips(folder: Path) -> list[ClipEntry]:
+    """
+    Read `clips.jsonl`.
+
+    Args:
+        folder: where the file lies; the clips' paths are relative to it.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: for a line that is not a clip; the message names the line and the reason.
+    """
+    return [
+        _entry(
+            where,
+            lambda line=line: ClipEntry(
+                clip_id=line["clip_id"],
+                path=Path(folder) / line["file"],
+                split=line["split"],
+                height=line["height"],
+                width=line["width"],
+                num_frames=line["num_frames"],
+                frame_rate=line["frame_rate"],
+                identities=tuple(subject["identity"] for subject in line["subjects"]),
+                caption=line["caption"],
+            ),
+        )
+        for where, line in _read_lines(Path(folder) / "clips.jsonl")
+    ]
+
+
+def read_identities(folder: Path) -> dict[str, IdentityEntry]:
+    """
+    Read `identities.jsonl`, keyed by name.
+
+    Args:
+        folder: where the file lies; the references' paths are relative to it.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: for a line that is not a person; the message names the line and the reason.
+    """
+    entries = [
+        _entry(
+            where,
+            lambda line=line: IdentityEntry(
+                identity=line["identity"],
+                split=line["split"],
+                faces=tuple(Path(folder) / face for face in line["faces"]),
+                voices=tuple(Path(folder) / voice for voice in line["voices"]),
+            ),
+        )
+        for where, line in _read_lines(Path(folder) / "identities.jsonl")
+    ]
+    return {entry.identity: entry for entry in entries}
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"`folder` must hold `{path.name}`, but there is no {path}.")
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path.name}, line {number}"
+            try:
+                yield where, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{where}: not JSON ({error}). Was the file cut off while it was written?") from error
+
+
+def _entry(where: str, make: Any) -> Any:
+    try:
+        return make()
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{where}: an entry lacks {error}.") from error

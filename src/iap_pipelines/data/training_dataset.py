@@ -1,0 +1,208 @@
+"""Training samples from precomputed latents, and their batches.
+
+Letters: B samples of a batch, R noise draws per sample, C and C_audio latent channels, F latent frames, h, w latent rows and
+columns, L audio latents, l latents of one recording, T caption tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry
+from iap_pipelines.data.conditions import ConditionDropout, draw_conditions
+from iap_pipelines.data.latent_store import LatentStore
+from iap_pipelines.models.transformer_iap import IAPIdentityInputs
+from iap_pipelines.pipelines.identity import SubjectLatents, collate_identity
+
+
+TargetKind = Literal["frames", "audio", "clips"]
+
+
+class TrainingSample(NamedTuple):
+    """One clip with the conditions drawn for it."""
+
+    video: Tensor | None
+    """`[R, C, F, h, w]`, F = 1 for single frames; `None` if only sound is learned"""
+    audio: Tensor | None
+    """`[R, L, C_audio]`; `None` if only pictures are learned"""
+    caption: str
+    subjects: tuple[SubjectLatents, ...]
+    """in the order of their slots"""
+
+
+class TrainingBatch(NamedTuple):
+    """Stacked samples; draws of one sample stand next to each other."""
+
+    video: Tensor | None
+    """`[B * R, C, F, h, w]`"""
+    audio: Tensor | None
+    """`[B * R, L, C_audio]`"""
+    input_ids: Tensor
+    """`[B, T]`"""
+    attention_mask: Tensor
+    """`[B, T]`, 0 on padding"""
+    identity: IAPIdentityInputs | None
+    """references of B samples, `None` if nobody has any"""
+    num_draws: int
+    """R"""
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """
+    What a sample is made of.
+
+    Args:
+        target: `frames` learns single frames, `audio` sound alone, `clips` both together.
+        num_draws: times each sample is noised per step (single frames: different ones of the clip). Caption and references
+            are encoded once for all draws.
+        num_views: fewest and most pictures per face.
+        voice_latents: fewest and most latents of a voice recording; a random piece is cut out.
+        dropout: which conditions are left out, and how often.
+    """
+
+    target: TargetKind
+    num_draws: int
+    num_views: tuple[int, int]
+    voice_latents: tuple[int, int]
+    dropout: ConditionDropout
+
+
+class IdentityClipDataset:
+    """
+    Clips with references of their people. References belong to no clip or to another one than the target.
+
+    Args:
+        clips: what to learn.
+        identities: everybody in the clips, by name.
+        latents: of both.
+        settings: what a sample is made of.
+
+    Raises:
+        ValueError: if there are no clips, or latents of a clip or a person are missing.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[ClipEntry],
+        identities: dict[str, IdentityEntry],
+        latents: LatentStore,
+        settings: SampleSettings,
+    ) -> None:
+        self.clips = list(clips)
+        self.identities = identities
+        self.latents = latents
+        self.settings = settings
+        self._check()
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def learns_video(self) -> bool:
+        return self.settings.target != "audio"
+
+    @property
+    def learns_audio(self) -> bool:
+        return self.settings.target != "frames"
+
+    def buckets(self) -> dict[tuple[int, ...], list[int]]:
+        """Indices of the clips that can be stacked: equal number of people, height, width and number of frames."""
+        buckets: dict[tuple[int, ...], list[int]] = {}
+        for index, clip in enumerate(self.clips):
+            key = (len(clip.identities), clip.height, clip.width, clip.num_frames)
+            buckets.setdefault(key, []).append(index)
+        return buckets
+
+    def sample(self, index: int, generator: np.random.Generator) -> TrainingSample:
+        """Clip `index` with conditions drawn from `generator`, which alone decides everything random about it."""
+        clip = self.clips[index]
+        drawn = draw_conditions(clip.caption, len(clip.identities), self.settings.dropout, generator)
+        subjects = []
+        for slot, subject in enumerate(drawn.order):
+            identity = clip.identities[subject]
+            with_face = drawn.with_face[slot] and self.learns_video
+            with_voice = drawn.with_voice[slot] and self.learns_audio
+            faces = self._faces(identity, generator) if with_face else None
+            voice = self._voice(identity, generator) if with_voice else None
+            subjects.append(SubjectLatents(faces, voice))
+        return TrainingSample(self._video(clip, generator), self._audio(clip), drawn.caption, tuple(subjects))
+
+    def _video(self, clip: ClipEntry, generator: np.random.Generator) -> Tensor | None:
+        draws = self.settings.num_draws
+        if self.settings.target == "audio":
+            return None
+        if self.settings.target == "clips":
+            return self.latents.read(f"{clip.clip_id}/video").expand(draws, -1, -1, -1, -1)
+        frames = self.latents.read(f"{clip.clip_id}/frames")
+        chosen = generator.choice(len(frames), draws, replace=draws > len(frames))
+        return frames[torch.from_numpy(chosen)][:, :, None]
+
+    def _audio(self, clip: ClipEntry) -> Tensor | None:
+        if not self.learns_audio:
+            return None
+        return self.latents.read(f"{clip.clip_id}/audio").expand(self.settings.num_draws, -1, -1)
+
+    def _faces(self, identity: str, generator: np.random.Generator) -> Tensor:
+        faces = self.latents.read(f"{identity}/faces")
+        fewest, most = self.settings.num_views
+        count = min(len(faces), int(generator.integers(fewest, most, endpoint=True)))
+        return faces[torch.from_numpy(generator.choice(len(faces), count, replace=False))]
+
+    def _voice(self, identity: str, generator: np.random.Generator) -> Tensor:
+        recordings = self.latents.recordings(identity)
+        voice = self.latents.read(recordings[int(generator.integers(len(recordings)))])
+        shortest, longest = self.settings.voice_latents
+        length = min(len(voice), int(generator.integers(shortest, longest, endpoint=True)))
+        start = int(generator.integers(len(voice) - length, endpoint=True))
+        return voice[start : start + length]
+
+    def _check(self) -> None:
+        if not self.clips:
+            raise ValueError("`clips` is empty: no clip has the wanted split and number of people.")
+        kinds = {"frames": ("frames",), "audio": ("audio",), "clips": ("video", "audio")}[self.settings.target]
+        wanted = {f"{clip.clip_id}/{kind}" for clip in self.clips for kind in kinds}
+        people = {identity for clip in self.clips for identity in clip.identities}
+        if self.learns_video:
+            wanted |= {f"{identity}/faces" for identity in people}
+        missing = sorted(key for key in wanted if key not in self.latents)
+        if self.learns_audio:
+            missing += sorted(identity for identity in people if not self.latents.recordings(identity))
+        if missing:
+            raise ValueError(
+                f"`latents` lacks {len(missing)} entries, {missing[0]!r} first. Run the precomputation to its end."
+            )
+
+
+def collate(
+    samples: Sequence[TrainingSample], tokenizer: PreTrainedTokenizerBase, caption_length: int
+) -> TrainingBatch:
+    """
+    Stack samples of one bucket.
+
+    Args:
+        samples: with targets of equal shape.
+        tokenizer: of the text encoder.
+        caption_length: tokens T of every caption, padded; longer ones are cut.
+    """
+    tokens = tokenizer(
+        [sample.caption for sample in samples],
+        padding="max_length",
+        max_length=caption_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    targets = [sample.video if sample.video is not None else sample.audio for sample in samples]
+    return TrainingBatch(
+        video=None if samples[0].video is None else torch.cat([sample.video for sample in samples]),
+        audio=None if samples[0].audio is None else torch.cat([sample.audio for sample in samples]),
+        input_ids=tokens.input_ids,
+        attention_mask=tokens.attention_mask,
+        identity=collate_identity([sample.subjects for sample in samples]),
+        num_draws=len(targets[0]),
+    )

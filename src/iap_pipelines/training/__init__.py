@@ -1,0 +1,1 @@
+"""Training: clips and references in, weights out."""

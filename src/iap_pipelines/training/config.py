@@ -1,0 +1,311 @@
+"""Settings of a training run of the transformer. Unknown keys fail; the YAML files in `training/configs` repeat these words."""
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
+
+
+class StrictModel(BaseModel):
+    """Rejects unknown keys and cannot be changed after it was checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Part = Literal["video", "audio", "identity", "text_encoder"]
+
+
+class TextEncoderSettings(StrictModel):
+    """A new caption encoder (UMT5, encoder only) with a word tokenizer made from the captions of the training split."""
+
+    d_model: PositiveInt = 128
+    """Channels of the caption embeddings; the transformer's `text_dim`."""
+    d_kv: PositiveInt = 32
+    """Channels per attention head."""
+    d_ff: PositiveInt = 256
+    """Inner channels of the feed-forward."""
+    num_layers: PositiveInt = 2
+    """Layers."""
+    num_heads: PositiveInt = 4
+    """Attention heads."""
+    extra_words: str = ""
+    """Words that the tokenizer must know besides those of the captions."""
+
+
+class NewModel(StrictModel):
+    """Start from random weights."""
+
+    type: Literal["new"]
+    transformer: dict[str, Any]
+    """Arguments of `IAPTransformer3DModel`; `text_dim` is taken from the text encoder."""
+    text_encoder: TextEncoderSettings = TextEncoderSettings()
+    """The caption encoder that is trained along."""
+
+    @model_validator(mode="after")
+    def _check_transformer(self) -> Self:
+        known = set(inspect.signature(IAPTransformer3DModel.__init__).parameters) - {"self", "text_dim"}
+        unknown = sorted(set(self.transformer) - known)
+        if unknown:
+            raise ValueError(f"`transformer` has unknown keys {unknown}; known are {sorted(known)}.")
+        return self
+
+
+class PretrainedModel(StrictModel):
+    """Start from a pipeline folder: that of an earlier stage, or converted published weights."""
+
+    type: Literal["pretrained"]
+    folder: str
+    """`from_pretrained` folder or Hub name with `transformer`, `text_encoder` and `tokenizer`."""
+    video_from: str | None = None
+    """Another folder of the same model, whose video tower is taken instead."""
+    audio_from: str | None = None
+    """Another folder of the same model, whose audio tower is taken instead."""
+
+
+class StageSettings(StrictModel):
+    """What is learned."""
+
+    target: Literal["frames", "audio", "clips"]
+    """`frames`: single frames, video tower alone. `audio`: sound, audio tower alone. `clips`: both towers together."""
+    trainable: tuple[Part, ...]
+    """Parts that learn; the rest stays as it is to the bit. `identity`: the slot vectors shared by both towers."""
+
+    @model_validator(mode="after")
+    def _check_trainable(self) -> Self:
+        idle = {"frames": "audio", "audio": "video"}.get(self.target)
+        if not self.trainable:
+            raise ValueError("`trainable` is empty, so nothing would be learned.")
+        if idle in self.trainable:
+            raise ValueError(f"`trainable` names {idle!r}, but that tower does not run with `target: {self.target}`.")
+        return self
+
+
+class DropoutSettings(StrictModel):
+    """How often a condition is left out of a sample. Draws are independent."""
+
+    caption: Probability = 0.1
+    """The whole caption: trains the branch without text."""
+    identity: Probability = 0.1
+    """All references of everybody."""
+    face: Probability = 0.1
+    """The face of one subject."""
+    voice: Probability = 0.1
+    """The voice of one subject."""
+    appearance: Probability = 0.5
+    """The words for one subject's looks (they become "person"), so that looks must come from the face."""
+
+
+class DataSettings(StrictModel):
+    """What is learned from."""
+
+    folder: str
+    """Folder with `clips.jsonl` and `identities.jsonl`."""
+    latents: str
+    """Folder of its precomputed latents."""
+    split: str = "train"
+    """Split whose clips are learned."""
+    validation_split: str = "validation"
+    """Split of the validation samples."""
+    num_subjects: tuple[PositiveInt, ...] | None = None
+    """Clips with these numbers of people; all if not given."""
+    num_views: tuple[PositiveInt, PositiveInt] = (1, 1)
+    """Fewest and most pictures per face."""
+    voice_latents: tuple[PositiveInt, PositiveInt] = (31, 62)
+    """Fewest and most audio latents of a voice recording."""
+    caption_length: PositiveInt = 64
+    """Tokens that captions are padded to."""
+    dropout: DropoutSettings = DropoutSettings()
+    """Left-out conditions."""
+    num_workers: NonNegativeInt = 0
+    """Processes that prepare batches; 0 prepares them in the training process."""
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for name in ("num_views", "voice_latents"):
+            fewest, most = getattr(self, name)
+            if fewest > most:
+                raise ValueError(f"`{name}` must give the smaller number first, got {[fewest, most]}.")
+        return self
+
+
+class LogitNormalSigmas(StrictModel):
+    """Noise levels in the middle more often than at the ends."""
+
+    type: Literal["logit_normal"]
+    mean: float = 0.0
+    """Of the logit; larger is noisier."""
+    std: PositiveFloat = 1.0
+    """Of the logit."""
+    shift: PositiveFloat = 1.0
+    """Moves levels towards noise; 1 does not."""
+
+
+class UniformSigmas(StrictModel):
+    """All noise levels equally often, before the shift."""
+
+    type: Literal["uniform"]
+    shift: PositiveFloat = 1.0
+    """Moves levels towards noise; 1 does not."""
+
+
+class FlowSettings(StrictModel):
+    """How targets are noised."""
+
+    sigmas: LogitNormalSigmas | UniformSigmas = Field(discriminator="type")
+    """Distribution of noise levels."""
+    independent_times: Probability = 0.0
+    """How often the audio tower gets a noise level of its own (`target: clips`)."""
+    num_draws: PositiveInt = 1
+    """Times each sample is noised per step; caption and references are encoded once for all of them."""
+    video_weight: PositiveFloat = 1.0
+    """Factor of the video tower's loss."""
+    audio_weight: PositiveFloat = 1.0
+    """Factor of the audio tower's loss."""
+
+
+class OptimizationSettings(StrictModel):
+    """How weights move."""
+
+    steps: PositiveInt
+    """Optimizer steps in all."""
+    batch_size: PositiveInt
+    """Samples per optimizer step, over all processes."""
+    micro_batch_size: PositiveInt | None = None
+    """Samples per process and backward pass; gradients accumulate over as many as needed. All at once if not given."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon`: orthogonalised momentum for the matrices of the towers' layers, AdamW for the rest. Not with sharded weights."""
+    learning_rate: PositiveFloat = 1e-3
+    """After the warm-up."""
+    text_encoder_learning_rate: PositiveFloat | None = None
+    """Of the text encoder, if it differs."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """After the warm-up: as it is, or down along half a cosine."""
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Where the cosine ends, as a fraction of `learning_rate`."""
+    warmup_steps: NonNegativeInt = 100
+    """Steps from zero to `learning_rate`."""
+    betas: tuple[Probability, Probability] = (0.9, 0.99)
+    """Of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """On matrices only."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients longer than this are shortened to it."""
+    ema_decay: Probability = 0.999
+    """Of the averaged weights, which are what is validated and exported; less in the first steps. 0 takes the last weights."""
+    gradient_checkpointing: bool = False
+    """Recompute layers in the backward pass: less memory, a third more time."""
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Of the forward pass; on CPUs `no` is fastest."""
+    compile: bool = False
+    """Compile the layers (`torch.compile`)."""
+
+
+class RunSettings(StrictModel):
+    """What the run writes, and when, in optimizer steps."""
+
+    log_every: PositiveInt = 20
+    """Steps between lines of `metrics.jsonl`."""
+    trackers: tuple[Literal["tensorboard", "trackio"], ...] = ()
+    """Where metrics go besides."""
+    checkpoint_every: PositiveInt = 500
+    """Steps between checkpoints; one more at the end."""
+    keep_checkpoints: PositiveInt = 2
+    """Newest checkpoints that stay."""
+    export_every: PositiveInt | None = None
+    """Steps between exports of the pipeline folder; at the end only if not given."""
+
+
+class ValidationSettings(StrictModel):
+    """Samples of held-out people during the run."""
+
+    every: PositiveInt
+    """Optimizer steps between validations."""
+    num_samples: PositiveInt = 8
+    """Clips of the validation split."""
+    num_inference_steps: PositiveInt = 20
+    """Denoising steps."""
+    seed: NonNegativeInt = 0
+    """Of the noise, the same every time."""
+
+
+class ExportSettings(StrictModel):
+    """The pipeline folder at the end, and its defaults."""
+
+    folder: str | None = None
+    """Where; `pipeline` in the output folder if not given."""
+    codecs: str
+    """Folder with `vae`, `audio_vae` and `vocoder`, which are copied in."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float16"
+    """Of the stored weights."""
+    flow_shift: PositiveFloat = 3.0
+    """Of the scheduler: how much of the steps is spent at high noise."""
+    height: PositiveInt = 96
+    """Default height of clips, in pixels."""
+    width: PositiveInt = 96
+    """Default width of clips, in pixels."""
+    num_frames: PositiveInt = 25
+    """Default length of clips, in frames."""
+    frame_rate: PositiveFloat = 12.5
+    """Frames per second."""
+    num_inference_steps: PositiveInt = 20
+    """Default denoising steps."""
+    face_size: PositiveInt = 96
+    """Reference faces are scaled to this many pixels."""
+    max_voice_seconds: PositiveFloat = 2.0
+    """How much of a reference recording is used."""
+    push_to_hub: str | None = None
+    """Hub repository that the folder is uploaded to; none if not given."""
+
+
+class TrainingConfig(StrictModel):
+    """One run of one stage."""
+
+    output: str
+    """Folder of checkpoints, metrics, validation pictures and the exported pipeline."""
+    seed: NonNegativeInt = 0
+    """Of weights, data order, conditions and noise."""
+    model: NewModel | PretrainedModel = Field(discriminator="type")
+    """What the run starts from."""
+    stage: StageSettings
+    """What is learned."""
+    data: DataSettings
+    """What it is learned from."""
+    flow: FlowSettings
+    """How targets are noised."""
+    optimization: OptimizationSettings
+    """How weights move."""
+    run: RunSettings = RunSettings()
+    """What is written, and when."""
+    validation: ValidationSettings | None = None
+    """Samples during the run; none if not given."""
+    export: ExportSettings | None = None
+    """The pipeline folder at the end; none if not given."""
+
+
+def load_training_config(path: Path, overrides: dict[str, Any] | None = None) -> TrainingConfig:
+    """
+    Read a YAML file.
+
+    Args:
+        path: of the file.
+        overrides: values by dotted key (`{"optimization.steps": 10}`) that replace those of the file.
+
+    Raises:
+        ValueError: for an unknown key, a value out of range, or an override below something that has no keys.
+    """
+    with open(path, encoding="utf-8") as file:
+        values = yaml.safe_load(file)
+    for key, value in (overrides or {}).items():
+        *parents, last = key.split(".")
+        section = values
+        for parent in parents:
+            section = section.setdefault(parent, {}) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            raise ValueError(f"`overrides` has the key {key!r}, but {'.'.join(parents)!r} has no keys below it.")
+        section[last] = value
+    return TrainingConfig.model_validate(values)

@@ -1,0 +1,82 @@
+"""A trained model as a pipeline folder that `IAPPipeline.from_pretrained` loads."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLWan, MMAudioVAE, UniPCMultistepScheduler
+from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
+from transformers import PreTrainedTokenizerBase
+
+from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
+from iap_pipelines.training.config import ExportSettings
+from iap_pipelines.training.training_model import IAPTrainingModel
+
+
+def build_pipeline(
+    model: IAPTrainingModel, tokenizer: PreTrainedTokenizerBase, settings: ExportSettings, caption_length: int
+) -> IAPPipeline:
+    """
+    Put a model and the codecs together, in float32.
+
+    Args:
+        model: its transformer and text encoder become components as they are, not copied.
+        tokenizer: of captions.
+        settings: codecs, scheduler and the pipeline's defaults.
+        caption_length: tokens that the model was trained with.
+    """
+    codecs = Path(settings.codecs)
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=settings.flow_shift
+    )
+    return IAPPipeline(
+        tokenizer=tokenizer,
+        text_encoder=model.text_encoder,
+        transformer=model.transformer,
+        vae=AutoencoderKLWan.from_pretrained(codecs / "vae", torch_dtype=torch.float32),
+        audio_vae=MMAudioVAE.from_pretrained(codecs / "audio_vae", torch_dtype=torch.float32),
+        vocoder=LTX2Vocoder.from_pretrained(codecs / "vocoder", torch_dtype=torch.float32),
+        scheduler=scheduler,
+        height=settings.height,
+        width=settings.width,
+        num_frames=settings.num_frames,
+        frame_rate=settings.frame_rate,
+        num_inference_steps=settings.num_inference_steps,
+        face_size=settings.face_size,
+        max_voice_seconds=settings.max_voice_seconds,
+        max_sequence_length=caption_length,
+    )
+
+
+def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> None:
+    """
+    Write a pipeline folder, replacing one that is there only when the new one is whole.
+
+    Args:
+        pipeline: its modules are stored as `dtype`, and keep their own.
+        folder: of the result.
+        dtype: of the stored weights.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    kept = {
+        name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in _modules(pipeline).items()
+    }
+    try:
+        for module in _modules(pipeline).values():
+            module.to(dtype)
+        pipeline.save_pretrained(partial, safe_serialization=True)
+    finally:
+        for name, module in _modules(pipeline).items():
+            module.to(torch.float32).load_state_dict(kept[name])
+    os.chmod(partial, 0o755)
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
+
+
+def _modules(pipeline: IAPPipeline) -> dict[str, torch.nn.Module]:
+    return {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}

@@ -1,0 +1,103 @@
+"""What a run starts from: random weights, or the folder of an earlier stage."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
+
+from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
+from iap_pipelines.training.config import NewModel, PretrainedModel
+from iap_pipelines.training.parts import part_of
+from iap_pipelines.training.tokenizer import build_tokenizer
+from iap_pipelines.training.training_model import IAPTrainingModel
+
+
+class InitialModel(NamedTuple):
+    """The modules that can learn, and the tokenizer that goes with them."""
+
+    model: IAPTrainingModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def initial_model(
+    source: NewModel | PretrainedModel, captions: Iterable[str], caption_length: int, seed: int
+) -> InitialModel:
+    """
+    Make or load what a run starts from, in float32.
+
+    Args:
+        source: see [`NewModel`] and [`PretrainedModel`].
+        captions: of the training split; their words become the tokenizer of a new model.
+        caption_length: tokens per caption of a new model.
+        seed: of a new model's weights.
+    """
+    if isinstance(source, NewModel):
+        return _new(source, captions, caption_length, seed)
+    folders = {"video": source.video_from, "audio": source.audio_from}
+    model = _load(source.folder)
+    for part, folder in folders.items():
+        if folder is not None:
+            take_part(model, _load(folder), part)
+    return InitialModel(model, AutoTokenizer.from_pretrained(source.folder, subfolder="tokenizer"))
+
+
+def take_part(model: IAPTrainingModel, other: IAPTrainingModel, part: str) -> None:
+    """
+    Copy one part's weights from another model.
+
+    Raises:
+        ValueError: if the models differ in that part's names or shapes.
+    """
+    target, source = ({n: p for n, p in m.named_parameters() if part_of(n) == part} for m in (model, other))
+    if {n: p.shape for n, p in target.items()} != {n: p.shape for n, p in source.items()}:
+        raise ValueError(f"`{part}_from` must hold a model of the same configuration as `folder`.")
+    with torch.no_grad():
+        for name, parameter in target.items():
+            parameter.copy_(source[name])
+
+
+def _load(folder: str) -> IAPTrainingModel:
+    if Path(folder).exists() and not (Path(folder) / "transformer").exists():
+        raise ValueError(f"`folder` {folder} is no pipeline folder: it has no `transformer`.")
+    transformer = IAPTransformer3DModel.from_pretrained(folder, subfolder="transformer", torch_dtype=torch.float32)
+    text_encoder = UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32)
+    return IAPTrainingModel(transformer, text_encoder)
+
+
+def _new(source: NewModel, captions: Iterable[str], caption_length: int, seed: int) -> InitialModel:
+    num_anchors = source.transformer.get("num_identity_slots") or 4
+    tokenizer = build_tokenizer([*captions, source.text_encoder.extra_words], num_anchors, caption_length)
+    config = UMT5Config(
+        **source.text_encoder.model_dump(exclude={"extra_words"}),
+        vocab_size=len(tokenizer),
+        dropout_rate=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        text_encoder = UMT5EncoderModel(config)
+        transformer = IAPTransformer3DModel(**source.transformer, text_dim=config.d_model)
+        initialise_transformer(transformer)
+    return InitialModel(IAPTrainingModel(transformer, text_encoder), tokenizer)
+
+
+def initialise_transformer(transformer: IAPTransformer3DModel) -> None:
+    """
+    Weights from which training from scratch starts well.
+
+    Velocities start at zero (zero heads), what is read from the caption and the other tower enters from nothing (its
+    output projection has no gate of its own), and time modulates little at first. Draws from torch's default generator.
+    """
+    for name, module in transformer.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv3d):
+            nn.init.xavier_uniform_(module.weight.flatten(1))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        if name.endswith(("time_proj", "identity_proj")):
+            nn.init.normal_(module.weight, std=0.02)
+        if name.endswith(("proj_out", "attn2.to_out.0")):
+            nn.init.zeros_(module.weight)

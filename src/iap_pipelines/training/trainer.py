@@ -1,0 +1,348 @@
+"""The training loop. Everything random is a function of seed and step (`steps.py`), so resuming restores weights, optimizer
+and averages, and goes on with the next step."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.utils.data import DataLoader
+
+from iap_pipelines.data.clip_folder import ClipEntry, read_clips, read_identities
+from iap_pipelines.data.conditions import ConditionDropout
+from iap_pipelines.data.latent_store import LatentStore
+from iap_pipelines.data.order import DataOrder
+from iap_pipelines.data.training_dataset import IdentityClipDataset, SampleSettings
+from iap_pipelines.training.checkpoint import (
+    checkpoint_path,
+    latest_checkpoint,
+    load_checkpoint,
+    load_optimizer_state,
+    prune_checkpoints,
+    save_checkpoint,
+    split_optimizer_state,
+    with_prefix,
+)
+from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.ema import WeightAverage
+from iap_pipelines.training.export import build_pipeline, export_pipeline
+from iap_pipelines.training.initial_model import initial_model
+from iap_pipelines.training.metrics_log import MetricsLog
+from iap_pipelines.training.optimizer import MuonWithAdam
+from iap_pipelines.training.parts import is_layer_matrix, part_of, select_trainable
+from iap_pipelines.training.schedules import ema_decay_at, learning_rate_factor
+from iap_pipelines.training.steps import MicroBatch, TrainingSteps
+from iap_pipelines.training.training_model import FlowLosses
+from iap_pipelines.training.validation import Validator, validation_settings
+
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """
+    One run: continues from the newest checkpoint in its output folder, or begins.
+
+    Args:
+        config: of the run.
+        accelerator: where and over how many processes it runs; made from the config if not given.
+
+    Raises:
+        ValueError: for a config that does not fit the data, the folder or the number of processes.
+    """
+
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator | None = None) -> None:
+        self.config = config
+        self.output = Path(config.output)
+        self.accelerator = accelerator or make_accelerator(config)
+        clips = read_clips(Path(config.data.folder))
+        self.model, self.tokenizer = initial_model(
+            config.model,
+            [clip.caption for clip in clips if clip.split == config.data.split]
+            + [ConditionDropout.generic_appearance],
+            config.data.caption_length,
+            config.seed,
+        )
+        self._prepare_model()
+        self._prepare_data(clips)
+        self.next_step = 0
+        self._resume()
+
+    def run(self) -> None:
+        """Train to the last step, then export."""
+        self._begin()
+        settings = self.config.optimization
+        loader = DataLoader(
+            self.steps,
+            sampler=range(self.next_step, settings.steps),
+            batch_size=None,
+            num_workers=self.config.data.num_workers,
+        )
+        for step, micro_batches in zip(range(self.next_step, settings.steps), loader, strict=True):
+            metrics = self.train_step(step, micro_batches)
+            self.next_step = step + 1
+            self._after_step(step, metrics)
+        self._finish()
+
+    def train_step(self, step: int, micro_batches: list[MicroBatch]) -> dict[str, Tensor]:
+        """
+        One optimizer step.
+
+        Args:
+            step: from 0; decides learning rate and averaging.
+            micro_batches: of this process.
+
+        Returns:
+            Losses and the length of the gradient, this process's share.
+        """
+        settings = self.config.optimization
+        self._set_learning_rate(step)
+        totals: dict[str, Tensor] = {}
+        for index, micro_batch in enumerate(micro_batches):
+            is_last = index == len(micro_batches) - 1
+            with nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
+                batch, noise = self._to_device(micro_batch)
+                losses = self._weighted(self.wrapped(batch, noise))
+                self.accelerator.backward(sum(losses.values()) / len(micro_batches))
+            for name, loss in losses.items():
+                totals[name] = totals.get(name, 0) + loss.detach() / len(micro_batches)
+        totals["grad_norm"] = self.accelerator.clip_grad_norm_(self.learning.values(), settings.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update(ema_decay_at(step, settings.ema_decay))
+        return totals
+
+    def save(self) -> None:
+        """Write a checkpoint of everything the next step depends on."""
+        tensors = {
+            name: _whole(tensor) for name, tensor in self.accelerator.unwrap_model(self.wrapped).state_dict().items()
+        }
+        averages = {name: _whole(tensor) for name, tensor in self.average.averages.items()}
+        moments, optimizer_state = split_optimizer_state(self._plain_optimizer)
+        moments = {name: _whole(tensor) for name, tensor in moments.items()}
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                checkpoint_path(self._checkpoints, self.next_step),
+                with_prefix("model", tensors) | with_prefix("average", averages) | with_prefix("optimizer", moments),
+                {"next_step": self.next_step, "optimizer": optimizer_state},
+            )
+            prune_checkpoints(self._checkpoints, self.config.run.keep_checkpoints)
+        self.accelerator.wait_for_everyone()
+
+    def export(self) -> None:
+        """Write the pipeline folder with the averaged weights; only the main process's call does."""
+        if self.config.export is not None and self.accelerator.is_main_process:
+            folder = Path(self.config.export.folder or self.output / "pipeline")
+            with self.average.applied():
+                export_pipeline(self._pipeline(), folder, getattr(torch, self.config.export.dtype))
+            logger.info("exported %s", folder)
+
+    # --- Parts ------------------------------------------------------------------------------------------------------
+
+    def _prepare_model(self) -> None:
+        settings = self.config.optimization
+        if settings.gradient_checkpointing:
+            self.model.transformer.enable_gradient_checkpointing()
+        select_trainable(self.model, self.config.stage.trainable)
+        self.model.train()
+        if settings.optimizer == "muon":
+            if self.accelerator.distributed_type == DistributedType.FSDP:
+                raise ValueError("`optimizer` must be 'adamw' with FSDP, got 'muon', which needs whole matrices.")
+            optimizer = MuonWithAdam(self._parameter_groups(), betas=settings.betas)
+        else:
+            optimizer = torch.optim.AdamW(self._parameter_groups(), betas=settings.betas, fused=True)
+        if settings.compile:
+            self.model.transformer.compile_repeated_blocks(dynamic=False)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        unwrapped = self.accelerator.unwrap_model(self.wrapped)
+        self.learning = {name: p for name, p in unwrapped.named_parameters() if p.requires_grad}
+        self.average = WeightAverage(self.learning.items())
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        settings = self.config.optimization
+        groups: dict[tuple[bool, ...], dict[str, Any]] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                is_text, is_matrix = part_of(name) == "text_encoder", parameter.ndim > 1
+                is_orthogonal = settings.optimizer == "muon" and is_layer_matrix(name, parameter)
+                rate = (is_text and settings.text_encoder_learning_rate) or settings.learning_rate
+                decay = settings.weight_decay if is_matrix else 0.0
+                new = {"params": [], "lr": rate, "base_lr": rate, "weight_decay": decay, "orthogonal": is_orthogonal}
+                groups.setdefault((is_text, is_matrix, is_orthogonal), new)["params"].append(parameter)
+        return list(groups.values())
+
+    def _prepare_data(self, clips: list[ClipEntry]) -> None:
+        data = self.config.data
+        identities = read_identities(Path(data.folder))
+        latents = LatentStore(Path(data.latents))
+
+        def dataset(split: str, settings: SampleSettings) -> IdentityClipDataset:
+            chosen = [clip for clip in clips if clip.split == split and _has(clip, data.num_subjects)]
+            return IdentityClipDataset(chosen, identities, latents, settings)
+
+        self.dataset = dataset(
+            data.split,
+            SampleSettings(
+                target=self.config.stage.target,
+                num_draws=self.config.flow.num_draws,
+                num_views=data.num_views,
+                voice_latents=data.voice_latents,
+                dropout=ConditionDropout(**data.dropout.model_dump()),
+            ),
+        )
+        settings = self.config.optimization
+        self.steps = TrainingSteps(
+            self.dataset,
+            DataOrder(self.dataset.buckets(), settings.batch_size, self.config.seed),
+            self.tokenizer,
+            flow=self.config.flow,
+            caption_length=data.caption_length,
+            seed=self.config.seed,
+            micro_batch_size=settings.micro_batch_size,
+            rank=self.accelerator.process_index,
+            num_processes=self.accelerator.num_processes,
+        )
+        self.validator = None
+        if self.config.validation is not None:
+            if self.config.export is None:
+                raise ValueError("`validation` needs `export`, which says where the codecs are.")
+            held_out = dataset(data.validation_split, validation_settings(self.config))
+            self.validator = Validator(held_out, self.config, self.tokenizer, self.output / "validation")
+
+    def _resume(self) -> None:
+        path = latest_checkpoint(self._checkpoints)
+        if path is None:
+            return
+        checkpoint = load_checkpoint(path)
+        unwrapped = self.accelerator.unwrap_model(self.wrapped)
+        with torch.no_grad():
+            for name, tensor in unwrapped.state_dict().items():
+                tensor.copy_(_placed_like(checkpoint.group("model")[name], tensor))
+        averages = self.average.averages
+        self.average.load({n: _placed_like(t, averages[n]) for n, t in checkpoint.group("average").items()})
+        self._load_moments(checkpoint.group("optimizer"), checkpoint.state["optimizer"])
+        self.next_step = checkpoint.state["next_step"]
+        logger.info("continuing %s at step %d", path, self.next_step)
+
+    def _load_moments(self, moments: Mapping[str, Tensor], state: Mapping) -> None:
+        parameters = [p for group in self._plain_optimizer.param_groups for p in group["params"]]
+        placed = {}
+        for name, tensor in moments.items():
+            parameter = parameters[int(name.split("/")[0])]
+            placed[name] = _placed_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
+        load_optimizer_state(self._plain_optimizer, placed, state)
+
+    @property
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        return getattr(self.optimizer, "optimizer", self.optimizer)
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.output / "checkpoints"
+
+    # --- During the run ---------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self.metrics = None
+        if self.accelerator.is_main_process:
+            self.output.mkdir(parents=True, exist_ok=True)
+            text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+            (self.output / "config.yaml").write_text(text)
+            self.metrics = MetricsLog(self.output / "metrics.jsonl", self.next_step)
+        if self.config.run.trackers:
+            self.accelerator.init_trackers("iap")
+
+    def _set_learning_rate(self, step: int) -> None:
+        s = self.config.optimization
+        factor = learning_rate_factor(step, s.steps, s.warmup_steps, s.schedule, s.final_fraction)
+        for group in self._plain_optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def _weighted(self, losses: FlowLosses) -> dict[str, Tensor]:
+        weights = {"video": self.config.flow.video_weight, "audio": self.config.flow.audio_weight}
+        return {
+            f"{name}_loss": weights[name] * loss.mean() for name, loss in losses._asdict().items() if loss is not None
+        }
+
+    def _to_device(self, micro_batch: MicroBatch) -> MicroBatch:
+        return _move(micro_batch, self.accelerator.device)
+
+    def _after_step(self, step: int, metrics: dict[str, Tensor]) -> None:
+        run, done = self.config.run, step + 1
+        if done % run.log_every == 0:
+            self._log(step, metrics)
+        if done % run.checkpoint_every == 0 and done < self.config.optimization.steps:
+            self.save()
+        if run.export_every and done % run.export_every == 0:
+            self.export()
+        if self.validator is not None and done % self.config.validation.every == 0:
+            self._validate(done)
+
+    def _log(self, step: int, metrics: dict[str, Tensor]) -> None:
+        reduced = {name: self.accelerator.reduce(_whole(value), "mean").item() for name, value in metrics.items()}
+        reduced["learning_rate"] = self._plain_optimizer.param_groups[0]["lr"]
+        if self.metrics is not None:
+            self.metrics.append(step, reduced)
+        self.accelerator.log(reduced, step=step)
+
+    def _validate(self, done: int) -> None:
+        if self.accelerator.is_main_process:
+            with self.average.applied():
+                self.model.eval()
+                self.validator.run(self._pipeline(), done)
+                self.model.train()
+        self.accelerator.wait_for_everyone()
+
+    def _pipeline(self) -> object:
+        return build_pipeline(self.model, self.tokenizer, self.config.export, self.config.data.caption_length)
+
+    def _finish(self) -> None:
+        self.save()
+        self.export()
+        if self.accelerator.is_main_process and self.config.export and self.config.export.push_to_hub:
+            self._pipeline().push_to_hub(self.config.export.push_to_hub)
+        self.accelerator.end_training()
+
+
+def make_accelerator(config: TrainingConfig) -> Accelerator:
+    """The accelerator that a config asks for; the launcher decides about processes and sharding."""
+    # A batch may have no faces, or one tower may not run: then some parameters see no gradient.
+    ddp = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(
+        mixed_precision=config.optimization.mixed_precision,
+        log_with=list(config.run.trackers) or None,
+        project_dir=str(Path(config.output) / "logs"),
+        kwargs_handlers=[ddp],
+    )
+
+
+def _has(clip: ClipEntry, num_subjects: tuple[int, ...] | None) -> bool:
+    return num_subjects is None or len(clip.identities) in num_subjects
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor on every process, any other as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _placed_like(tensor: Tensor, example: Tensor | nn.Parameter) -> Tensor:
+    """Sharded as `example` if that is sharded."""
+    if isinstance(example, DTensor):
+        return distribute_tensor(tensor.to(example.device), example.device_mesh, example.placements)
+    return tensor.to(example.device)
+
+
+def _move(value: object, device: torch.device) -> object:
+    """Tensors of nested NamedTuples to a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return type(value)(*(_move(entry, device) for entry in value))
+    return value

@@ -1,0 +1,130 @@
+"""Transformer and text encoder as the one module that a training step calls.
+
+B samples, R draws per sample.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import UMT5EncoderModel
+
+from iap_pipelines.data.training_dataset import TrainingBatch
+from iap_pipelines.models.transformer_iap import (
+    IAPIdentityInputs,
+    IAPIdentityMemory,
+    IAPTransformer3DModel,
+    LayerMemory,
+    Towers,
+)
+from iap_pipelines.training.flow_matching import add_noise, mean_squared_error, timestep, velocity
+from iap_pipelines.training.noise import NoiseDraw
+
+
+class FlowLosses(NamedTuple):
+    """Squared error of the velocity, per sample and draw `[B * R]`; `None` for a tower that did not run."""
+
+    video: Tensor | None
+    audio: Tensor | None
+
+
+class IAPTrainingModel(nn.Module):
+    """
+    Everything that can learn, behind one `forward`, so that wrappers (DDP, FSDP) see one call per backward pass.
+
+    Args:
+        transformer: both towers.
+        text_encoder: of captions.
+    """
+
+    def __init__(self, transformer: IAPTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.text_encoder = text_encoder
+
+    def forward(self, batch: TrainingBatch, noise: NoiseDraw) -> FlowLosses:
+        """Noise the targets, predict their velocities, compare. References are conditions, so no loss is taken of them."""
+        video = audio = None
+        if batch.video is not None:
+            video = add_noise(batch.video, noise.video, noise.video_sigma)
+        if batch.audio is not None:
+            audio = add_noise(batch.audio, noise.audio, noise.audio_sigma)
+        sample, audio_sample = self.predict(batch, video, audio, noise.video_sigma, noise.audio_sigma)
+        return FlowLosses(
+            None if video is None else mean_squared_error(sample, velocity(batch.video, noise.video)),
+            None if audio is None else mean_squared_error(audio_sample, velocity(batch.audio, noise.audio)),
+        )
+
+    def predict(
+        self,
+        batch: TrainingBatch,
+        video: Tensor | None,
+        audio: Tensor | None,
+        video_sigma: Tensor | None,
+        audio_sigma: Tensor | None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """
+        Velocities of noisy latents under the conditions of a batch.
+
+        Args:
+            batch: whose caption and references to use.
+            video: noisy latents `[B * R, C, F, h, w]`, or `None`.
+            audio: noisy latents `[B * R, L, C_audio]`, or `None`.
+            video_sigma: noise levels `[B * R]`, `None` without video.
+            audio_sigma: noise levels `[B * R]`, `None` without audio.
+        """
+        embeds = self.encode_caption(batch.input_ids, batch.attention_mask)
+        targets = {
+            "hidden_states": video,
+            "audio_hidden_states": audio,
+            "timestep": timestep(audio_sigma if video_sigma is None else video_sigma),
+            "audio_timestep": None if audio_sigma is None else timestep(audio_sigma),
+        }
+        if self.transformer.gradient_checkpointing:
+            # Conditions run through the layers along with the target, so that they are recomputed too.
+            conditions = {
+                "encoder_hidden_states": _repeat(embeds, batch.num_draws),
+                "identity": batch.identity
+                and IAPIdentityInputs(*(_repeat(t, batch.num_draws) for t in batch.identity)),
+            }
+        else:
+            conditions = {
+                "caption_memory": self._remember_caption(embeds, batch),
+                "identity_memory": self._remember_identity(batch),
+            }
+        return self.transformer(**targets, **conditions, return_dict=False)
+
+    def encode_caption(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Caption embeddings `[B, T, text_dim]`, zero behind each caption's end, as the pipeline makes them."""
+        embeds = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return embeds * attention_mask[..., None]
+
+    def _remember_caption(self, embeds: Tensor, batch: TrainingBatch) -> tuple[LayerMemory, ...]:
+        """What each layer of the towers that run reads from the caption, repeated for every draw."""
+        transformer = self.transformer
+        caption = Towers(
+            None if batch.video is None else transformer.video_condition_embedder.text_embedder(embeds),
+            None if batch.audio is None else transformer.audio_condition_embedder.text_embedder(embeds),
+        )
+        memories = (block(Towers(), LayerMemory(), caption=caption)[1] for block in transformer.blocks)
+        return tuple(_repeat_tree(memory, batch.num_draws) for memory in memories)
+
+    def _remember_identity(self, batch: TrainingBatch) -> IAPIdentityMemory | None:
+        if batch.identity is None:
+            return None
+        num_frames = 0 if batch.video is None else batch.video.shape[2]
+        num_audio_latents = 0 if batch.audio is None else batch.audio.shape[1]
+        memory = self.transformer.encode_identity(batch.identity, num_frames, num_audio_latents)
+        return _repeat_tree(memory, batch.num_draws)
+
+
+def _repeat(tensor: Tensor | None, count: int) -> Tensor | None:
+    return tensor if tensor is None or count == 1 else tensor.repeat_interleave(count, dim=0)
+
+
+def _repeat_tree(value: object, count: int) -> object:
+    """Repeat every tensor of nested tuples along its first dimension."""
+    if value is None or isinstance(value, torch.Tensor):
+        return _repeat(value, count)
+    entries = [_repeat_tree(entry, count) for entry in value]
+    return type(value)(*entries) if hasattr(value, "_fields") else tuple(entries)

@@ -1,0 +1,170 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from iap_pipelines.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint
+from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.parts import part_of
+from iap_pipelines.training.trainer import Trainer
+
+
+def make_trainer(values, **sections):
+    values = {
+        key: value | sections.get(key, {}) if isinstance(value, dict) else value for key, value in values.items()
+    }
+    return Trainer(TrainingConfig.model_validate(values))
+
+
+def run(values, **sections):
+    trainer = make_trainer(values, **sections)
+    trainer.run()
+    return trainer
+
+
+def weights(trainer):
+    return {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+
+
+def metrics(values):
+    return (Path(values["output"]) / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("target", "trainable"),
+    [("frames", ["video", "text_encoder"]), ("audio", ["audio"]), ("clips", ["video", "audio", "identity"])],
+)
+def test_what_does_not_learn_stays_as_it_was_to_the_bit(config_values, target, trainable):
+    trainer = make_trainer(config_values, stage={"target": target, "trainable": trainable})
+    before = weights(trainer)
+    trainer.run()
+    changed = {part_of(name) for name, weight in weights(trainer).items() if not torch.equal(weight, before[name])}
+    assert changed == set(trainable)
+
+
+def test_frozen_parameters_have_no_gradient(config_values):
+    trainer = make_trainer(config_values, stage={"target": "clips", "trainable": ["audio"]})
+    trainer.optimizer.zero_grad = lambda: None
+    trainer.train_step(0, trainer.steps[0])
+    with_gradient = {part_of(name) for name, p in trainer.model.named_parameters() if p.grad is not None}
+    assert with_gradient == {"audio"}
+
+
+def test_one_clip_can_be_learned_by_heart(config_values):
+    trainer = make_trainer(
+        config_values,
+        data={
+            "num_subjects": [1],
+            "dropout": dict.fromkeys(("caption", "identity", "face", "voice", "appearance"), 0.0),
+        },
+        flow={"sigmas": {"type": "uniform"}, "num_draws": 8},
+        optimization={"steps": 200, "batch_size": 1, "micro_batch_size": None, "learning_rate": 1e-2},
+        run={"log_every": 1000, "checkpoint_every": 1000},
+    )
+    trainer.dataset.clips[:] = trainer.dataset.clips[:1]
+    trainer.steps.order = type(trainer.steps.order)({"one": [0]}, 1, 0)
+    losses = [trainer.train_step(step, trainer.steps[step]) for step in range(200)]
+    first = sum(losses[0][name] for name in ("video_loss", "audio_loss"))
+    last = sum(sum(loss[name] for name in ("video_loss", "audio_loss")) for loss in losses[-20:]) / 20
+    assert last < 0.2 * first
+
+
+def assert_similar_losses(one, other):
+    # Losses, not weights: Adam turns the rounding of a gradient near zero into a step of full length.
+    lines = [[json.loads(line) for line in metrics(values).splitlines()] for values in (one, other)]
+    assert len(lines[0]) == one["optimization"]["steps"]
+    for line, expected in zip(*lines, strict=True):
+        for name in ("video_loss", "audio_loss"):
+            assert line[name] == pytest.approx(expected[name], rel=2e-3)
+
+
+def test_micro_batches_add_up_to_the_batch(config_values, tmp_path):
+    whole, parts = (config_values | {"output": str(tmp_path / name)} for name in ("whole", "parts"))
+    run(whole, optimization={"micro_batch_size": 4})
+    run(parts, optimization={"micro_batch_size": 1})
+    assert_similar_losses(whole, parts)
+
+
+def test_gradient_checkpointing_changes_nothing(config_values, tmp_path):
+    thrifty = config_values | {"output": str(tmp_path / "thrifty")}
+    run(config_values)
+    run(thrifty, optimization={"gradient_checkpointing": True})
+    assert_similar_losses(config_values, thrifty)
+
+
+def test_a_stopped_run_continues_to_the_bit(config_values):
+    whole = config_values | {"output": config_values["output"] + "-whole"}
+    run(whole)
+    stopped = make_trainer(config_values)
+    stopped._begin()
+    for step in range(3):  # one step past the last checkpoint
+        loss = stopped.train_step(step, stopped.steps[step])
+        stopped.next_step = step + 1
+        stopped._after_step(step, loss)
+    run(config_values)
+    assert_same_run(whole["output"], config_values["output"])
+
+
+def assert_same_run(one, other):
+    assert (Path(one) / "metrics.jsonl").read_text() == (Path(other) / "metrics.jsonl").read_text()
+    ends = [load_checkpoint(latest_checkpoint(Path(folder) / "checkpoints")) for folder in (one, other)]
+    assert ends[0].state == ends[1].state
+    assert ends[0].tensors.keys() == ends[1].tensors.keys()
+    assert all(torch.equal(tensor, ends[1].tensors[name]) for name, tensor in ends[0].tensors.items())
+
+
+def test_a_killed_run_continues_to_the_bit(config_values, tmp_path):
+    values = config_values | {"optimization": config_values["optimization"] | {"steps": 40}}
+    whole = values | {"output": str(tmp_path / "whole")}
+    start_process(whole, tmp_path / "whole.yaml").wait(timeout=120)
+    process = start_process(values, tmp_path / "killed.yaml")
+    deadline = time.monotonic() + 100
+    while len(list_checkpoints(Path(values["output"]) / "checkpoints")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert start_process(values, tmp_path / "killed.yaml").wait(timeout=120) == 0
+    assert_same_run(whole["output"], values["output"])
+
+
+def start_process(values, path):
+    path.write_text(yaml.safe_dump(values))
+    door = Path(__file__).parents[2] / "training" / "train.py"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    return subprocess.Popen([sys.executable, door, path], env=environment, stderr=open(path.with_suffix(".err"), "w"))
+
+
+def test_losses_equal_the_golden_file(config_values, request):
+    """Written by `IAP_WRITE_GOLDEN=1 pytest`; a change of the numbers must be meant."""
+    trainer = make_trainer(config_values)
+    losses = []
+    for step in range(4):
+        loss = trainer.train_step(step, trainer.steps[step])
+        losses.append({name: value.item() for name, value in loss.items()})
+    path = Path(request.path).parent / "golden_losses.json"
+    if os.environ.get("IAP_WRITE_GOLDEN"):
+        path.write_text(json.dumps(losses, indent=2) + "\n")
+    golden = json.loads(path.read_text())
+    for step, (loss, expected) in enumerate(zip(losses, golden, strict=True)):
+        assert loss == pytest.approx(expected, rel=2e-4), f"step {step}"
+
+
+def test_stages_follow_each_other_through_checkpoints_of_parts(config_values, tmp_path):
+    """The video tower of one folder and everything else of another."""
+    from iap_pipelines.training.initial_model import take_part
+
+    face, voice = (
+        make_trainer(config_values | {"seed": seed, "output": str(tmp_path / str(seed))}) for seed in (1, 2)
+    )
+    before = weights(voice)
+    take_part(voice.model, face.model, "video")
+    for name, weight in weights(voice).items():
+        expected = weights(face)[name] if part_of(name) == "video" else before[name]
+        assert torch.equal(weight, expected)

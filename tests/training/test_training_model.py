@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from iap_pipelines.data.training_dataset import collate
+from iap_pipelines.models.transformer_iap import IAPIdentityInputs
+from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.trainer import Trainer
+
+
+@pytest.fixture
+def trainer(config_values):
+    trainer = Trainer(TrainingConfig.model_validate(config_values))
+    # A zero head hides everything before it.
+    for head in (trainer.model.transformer.video_head, trainer.model.transformer.audio_head):
+        torch.nn.init.normal_(head.proj_out.weight, std=0.1)
+    return trainer
+
+
+@pytest.fixture
+def step(trainer):
+    return trainer.steps[0][0]
+
+
+def test_losses_are_per_sample_and_draw(trainer, step):
+    losses = trainer.model(*step)
+    count = len(step.batch.input_ids) * step.batch.num_draws
+    assert losses.video.shape == losses.audio.shape == (count,)
+
+
+def test_conditions_encoded_once_give_what_repeated_ones_give(trainer, step):
+    once = trainer.model(*step)
+    trainer.model.transformer.enable_gradient_checkpointing()
+    repeated = trainer.model(*step)
+    torch.testing.assert_close(once, repeated, atol=1e-5, rtol=1e-5)
+
+
+def test_references_are_conditions_and_never_targets(trainer, step):
+    """The loss covers as many values as the target has: with other references it changes only through the prediction."""
+    batch, noise = step
+    trainer.model.transformer.video_head.proj_out.weight.data.zero_()
+    trainer.model.transformer.audio_head.proj_out.weight.data.zero_()
+    loss = trainer.model(batch, noise)
+    other = IAPIdentityInputs(
+        *(torch.randn_like(t) if t is not None and t.is_floating_point() else t for t in batch.identity)
+    )
+    changed = trainer.model(batch._replace(identity=other), noise)
+    torch.testing.assert_close(loss, changed)
+    expected = (noise.video - batch.video).square().flatten(1).mean(dim=1)
+    torch.testing.assert_close(loss.video, expected)
+
+
+def test_a_batch_of_two_equals_two_batches_of_one(trainer, config_values):
+    samples = [trainer.dataset.sample(1, np.random.default_rng(seed)) for seed in range(2)]
+    together = collate(samples, trainer.tokenizer, 40)
+    apart = [collate([sample], trainer.tokenizer, 40) for sample in samples]
+    generator = torch.Generator().manual_seed(0)
+    video, audio = (
+        torch.randn(together.video.shape, generator=generator),
+        torch.randn(together.audio.shape, generator=generator),
+    )
+    sigma = torch.linspace(0.1, 0.9, len(video))
+    expected = trainer.model.predict(together, video, audio, sigma, sigma)
+    size = together.num_draws
+    for index, batch in enumerate(apart):
+        part = slice(index * size, (index + 1) * size)
+        given = trainer.model.predict(batch, video[part], audio[part], sigma[part], sigma[part])
+        torch.testing.assert_close(given[0], expected[0][part], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(given[1], expected[1][part], atol=1e-5, rtol=1e-4)

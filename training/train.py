@@ -1,0 +1,36 @@
+"""Train the transformer: `python training/train.py training/configs/tiny_stage1_face.yaml [--set key.sub=value ...]`.
+
+Start it again with the same config and it continues from its newest checkpoint.
+"""
+
+import argparse
+import logging
+
+import torch
+import yaml
+
+from iap_pipelines.training.config import load_training_config
+from iap_pipelines.training.trainer import Trainer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", help="YAML file of the run")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="replace values of the file")
+    parser.add_argument("--num-threads", type=int, help="threads of this process; PyTorch's choice if not given")
+    parser.add_argument("--export-only", action="store_true", help="export the newest checkpoint and stop")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if args.num_threads:
+        torch.set_num_threads(args.num_threads)
+    overrides = dict(entry.split("=", maxsplit=1) for entry in args.set)
+    config = load_training_config(args.config, {key: yaml.safe_load(value) for key, value in overrides.items()})
+    trainer = Trainer(config)
+    if args.export_only:
+        trainer.export()
+    else:
+        trainer.run()
+
+
+if __name__ == "__main__":
+    main()
