@@ -1,0 +1,1 @@
+"""Runnable comparisons. Each prints one Markdown table: `python -m benchmarks.denoising_loop`, and so on."""
