@@ -38,7 +38,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.published_way import PublishedWayTransformer
 from benchmarks.setting import LoopSetting, generate_latents, transformer_pipeline
-from iap_pipelines import IAPPipeline
+from iap_pipelines import IAPPipeline, IAPTransformer3DModel
 
 
 TOLERANCE = 1e-4
@@ -96,16 +96,17 @@ def wan_loop(setting: LoopSetting, pipe: IAPPipeline) -> Callable[[], None]:
 def compare(setting: LoopSetting, repeats: int) -> str:
     """Measure everything and return the table, with a line above it on how."""
     ours, published = (
-        transformer_pipeline(setting.transformer(cls))
-        for cls in (type(setting.transformer()), PublishedWayTransformer)
+        transformer_pipeline(setting.transformer(cls)) for cls in (IAPTransformer3DModel, PublishedWayTransformer)
     )
-    difference = check_equal(generate_latents(ours, setting), generate_latents(published, setting))
     loops = {
         OURS: lambda: generate_latents(ours, setting),
         PUBLISHED: lambda: generate_latents(published, setting),
         FLOOR: wan_loop(setting, ours),
     }
-    flops = {name: count_flops(loop) for name, loop in loops.items()}
+    latents, flops = {}, {}
+    for name, loop in loops.items():
+        latents[name], flops[name] = count_flops(loop)
+    difference = check_equal(latents[OURS], latents[PUBLISHED])
     seconds = measure_interleaved(loops | {"peak": peak_matmul()}, repeats)
     peak_seconds = [value / (2 * PEAK_MATMUL_SIDE**3) for value in seconds["peak"]]
     num_forwards = 2 * setting.num_inference_steps

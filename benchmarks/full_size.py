@@ -14,7 +14,6 @@ clip of 704 x 1280 pixels and 121 frames:
 """
 
 import argparse
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -112,20 +111,15 @@ def count_generation(model: IAPTransformer3DModel, inputs: Inputs) -> tuple[Cost
         inputs.target["hidden_states"].shape[2],
         inputs.target["audio_hidden_states"].shape[1],
     )
-    identity, identity_flops = _counted(lambda: model.encode_identity(inputs.identity, num_frames, num_audio_latents))
-    caption, caption_flops = _counted(lambda: model.encode_caption(inputs.caption))
-    _, forward = _counted(lambda: model(**inputs.target, caption_memory=caption, identity_memory=identity))
+    identity, identity_flops = count_flops(
+        lambda: model.encode_identity(inputs.identity, num_frames, num_audio_latents)
+    )
+    caption, caption_flops = count_flops(lambda: model.encode_caption(inputs.caption))
+    _, forward = count_flops(lambda: model(**inputs.target, caption_memory=caption, identity_memory=identity))
     constants = FlopCount(
         identity_flops.linear + 2 * caption_flops.linear, identity_flops.attention + 2 * caption_flops.attention
     )
     return Cost(forward, constants), identity
-
-
-def _counted(call: Callable[[], Any]) -> tuple[Any, FlopCount]:
-    """The result of `call`, and its operations."""
-    results = []
-    flops = count_flops(lambda: results.append(call()))
-    return results[0], flops
 
 
 def account(size: FullSize, config: dict[str, Any]) -> str:

@@ -10,12 +10,12 @@ Prints one table, medians over the runs (files may be in the system's cache, not
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -50,20 +50,11 @@ def run_process(command: Sequence[str]) -> Run:
     Run a command and say what it took.
 
     Raises:
-        subprocess.CalledProcessError: it ended with an error.
+        subprocess.CalledProcessError: it ended with an error, which is in `stderr`.
     """
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        wall_seconds = time.perf_counter() - start
-        if process.returncode != 0:
-            output.seek(0)
-            raise subprocess.CalledProcessError(process.returncode, command, output.read().decode(errors="replace"))
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Run(wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+    launcher = [sys.executable, str(Path(__file__).with_name("launcher.py"))]
+    result = subprocess.run([*launcher, *command], check=True, capture_output=True, text=True)
+    return Run(**json.loads(result.stdout))
 
 
 def measure_imports(repeats: int) -> tuple[float, float]:
@@ -101,7 +92,8 @@ def report(repeats: int, options: Sequence[str]) -> str:
         ["of it, processor time of all threads", f"{processor_seconds:.1f} s"],
         ["largest resident memory", f"{peak_bytes / GIGA:.2f} GB"],
     ]
-    note = f"{os.cpu_count()} CPUs, medians of {repeats} runs."
+    threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    note = f"{os.cpu_count()} CPUs, OMP_NUM_THREADS {threads}, medians of {repeats} runs."
     return f"{note}\n\n{markdown_table(['from a cold start', 'measured'], rows)}"
 
 
@@ -112,7 +104,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="denoising steps; the checkpoint's own choice if not given")
     args = parser.parse_args()
     options = [f"--{name}={getattr(args, name)}" for name in ("model", "steps") if getattr(args, name) is not None]
-    print(report(args.repeats, options))
+    try:
+        print(report(args.repeats, options))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(error.cmd)} failed:\n{error.stderr}")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+
+Result = TypeVar("Result")
 
 GIGA = 1e9
 PEAK_MATMUL_SIDE = 2048
@@ -50,15 +52,13 @@ def measure_interleaved(candidates: Mapping[str, Callable[[], Any]], repeats: in
     wall time.
 
     Args:
-        candidates: what to call, by name. Each is called once before the first round.
+        candidates: what to call, by name. Call them once before where the first call is slower.
         repeats: number of rounds.
 
     Returns:
         Seconds of every round, by name.
     """
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    for call in candidates.values():
-        call()
     seconds = {name: [] for name in candidates}
     for _ in range(repeats):
         for name, call in candidates.items():
@@ -80,10 +80,10 @@ def peak_matmul(side: int = PEAK_MATMUL_SIDE) -> Callable[[], torch.Tensor]:
     return lambda: left @ right
 
 
-def count_flops(call: Callable[[], Any]) -> FlopCount:
-    """Count what `call` computes; works on real and on meta tensors."""
+def count_flops(call: Callable[[], Result]) -> tuple[Result, FlopCount]:
+    """The result of `call` and what it computes; works on real and on meta tensors."""
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        call()
+        result = call()
     attention = linear = 0
     for operator, count in counter.get_flop_counts().get("Global", {}).items():
         # On meta tensors attention is two batched products. Nothing else in these models is one.
@@ -91,7 +91,7 @@ def count_flops(call: Callable[[], Any]) -> FlopCount:
             attention += count
         else:
             linear += count
-    return FlopCount(linear, attention)
+    return result, FlopCount(linear, attention)
 
 
 def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:

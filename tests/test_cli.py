@@ -48,7 +48,12 @@ def generate(checkpoint: Path, subject: str, output: Path, *options: str) -> int
 
 def test_parse_subject_keeps_commas_and_collects_views():
     subject = parse_subject("face=a,b.png,face=c.png,voice=v.wav,name=Ada,face_scale=1.5")
-    assert (subject.face, subject.voice, subject.name, subject.face_scale) == (("a,b.png", "c.png"), "v.wav", "Ada", 1.5)
+    assert (subject.face, subject.voice, subject.name, subject.face_scale) == (
+        ("a,b.png", "c.png"),
+        "v.wav",
+        "Ada",
+        1.5,
+    )
 
 
 @pytest.mark.parametrize("text", ["fase=a.png", "voice=a.wav,voice=b.wav", "face_scale=much", "face=", "a.png"])

@@ -1,8 +1,6 @@
 """What `import iap_pipelines` tells diffusers, and every door that needs it."""
 
 import json
-import subprocess
-import sys
 
 import diffusers
 import pytest
@@ -41,7 +39,7 @@ def test_the_index_names_the_package_and_no_module_of_it(folder):
 
 def test_a_component_loads_alone(folder):
     for loader in (AutoModel, IAPTransformer3DModel):
-        loaded = loader.from_pretrained(folder, subfolder="transformer")
+        loaded = loader.from_pretrained(str(folder), subfolder="transformer")
         assert type(loaded) is IAPTransformer3DModel
     full = DiffusionPipeline.from_pretrained(folder).transformer.state_dict()
     assert all(torch.equal(value, full[key]) for key, value in loaded.state_dict().items())
@@ -51,10 +49,3 @@ def test_importing_twice_changes_nothing():
     before = dict(LOADABLE_CLASSES["iap_pipelines"])
     iap_pipelines.register_with_diffusers((IAPPipeline,), {})
     assert LOADABLE_CLASSES["iap_pipelines"] == before and diffusers.IAPPipeline is IAPPipeline
-
-
-def test_without_the_import_the_plain_loader_says_what_is_missing(folder):
-    """So that nobody believes the folder is broken: the class name is in the message."""
-    program = f"from diffusers import DiffusionPipeline; DiffusionPipeline.from_pretrained({str(folder)!r})"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
-    assert result.returncode != 0 and "IAPPipeline" in result.stderr

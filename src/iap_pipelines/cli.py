@@ -5,10 +5,15 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
+
+from tqdm.auto import tqdm
 
 from iap_pipelines.types import Subject
 
 
+EXTRAS = {"synthesize": "synthetic"}
+"""What has to be installed for a command beyond the package itself."""
 SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale")
 
 
@@ -23,7 +28,9 @@ def parse_subject(text: str) -> Subject:
     for part in re.split(rf",(?=(?:{'|'.join(SUBJECT_KEYS)})=)", text):
         key, separator, value = part.partition("=")
         if not separator or key not in SUBJECT_KEYS or not value:
-            raise argparse.ArgumentTypeError(f"{part!r}: expected KEY=VALUE with one of the keys {', '.join(SUBJECT_KEYS)}")
+            raise argparse.ArgumentTypeError(
+                f"{part!r}: expected KEY=VALUE with one of the keys {', '.join(SUBJECT_KEYS)}"
+            )
         values.setdefault(key, []).append(value)
     repeated = [key for key, given in values.items() if key != "face" and len(given) > 1]
     if repeated:
@@ -57,6 +64,40 @@ def build_parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="two drawn people talk to each other", description=run_demo.__doc__)
     _add_generation_arguments(demo)
     demo.set_defaults(run=run_demo, output=Path("demo.mp4"))
+
+    convert = commands.add_parser("convert", help="official files to one folder", description=run_convert.__doc__)
+    convert.add_argument("--transformer", type=Path, required=True, help="dual tower: file, index or folder")
+    convert.add_argument("--vae", type=Path, required=True, help="Wan2.2 video VAE")
+    convert.add_argument("--text-encoder", type=Path, required=True, help="UMT5-XXL encoder")
+    convert.add_argument("--tokenizer", type=Path, required=True, help="folder of its tokenizer")
+    convert.add_argument("--audio-vae", type=Path, required=True, help="MMAudio's VAE of 16 kHz sound")
+    convert.add_argument("--vocoder", type=Path, required=True, help="BigVGAN v1 of 16 kHz sound")
+    convert.add_argument("--output", type=Path, required=True, help="folder to create")
+    convert.add_argument(
+        "--dtype", default="bfloat16", choices=("float32", "bfloat16", "float16"), help="(%(default)s)"
+    )
+    convert.add_argument("--max-shard-size", default="5GB", help="limit of one weights file (%(default)s)")
+    convert.add_argument(
+        "--initialise-identity",
+        action="store_true",
+        help="start missing identity weights of a base checkpoint as copies of its own",
+    )
+    convert.add_argument("--dry-run", action="store_true", help="check and report, read and write no weights")
+    convert.set_defaults(run=run_convert)
+
+    synthesize = commands.add_parser(
+        "synthesize", help="write a drawn world with voices", description=run_synthesize.__doc__
+    )
+    synthesize.add_argument("output", type=Path, help="folder to write; an interrupted run continues")
+    synthesize.add_argument("--identities", type=int, default=400, help="people (%(default)s)")
+    synthesize.add_argument("--clips-per-identity", type=int, default=12, help="(%(default)s)")
+    synthesize.add_argument("--height", type=int, default=96, help="pixels (%(default)s)")
+    synthesize.add_argument("--seed", type=int, default=1, help="same seed, same world (%(default)s)")
+    synthesize.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+    synthesize.add_argument("--voices", default="kokoro", choices=("kokoro", "formant"), help="(%(default)s)")
+    synthesize.add_argument("--kokoro-voices", type=Path, help="folder of Kokoro's style vectors")
+    synthesize.add_argument("--voice-bank", type=Path, help="folder of spoken words shared between worlds")
+    synthesize.set_defaults(run=run_synthesize)
     return parser
 
 
@@ -138,15 +179,87 @@ def run_demo(args: argparse.Namespace) -> None:
     run_generate(args)
 
 
+def run_convert(args: argparse.Namespace) -> None:
+    """Turn the official files into one folder that IAPPipeline.from_pretrained loads."""
+    import torch
+
+    from iap_pipelines.conversion import OfficialSources, convert_official
+
+    sources = OfficialSources(
+        transformer=args.transformer,
+        vae=args.vae,
+        text_encoder=args.text_encoder,
+        tokenizer=args.tokenizer,
+        audio_vae=args.audio_vae,
+        vocoder=args.vocoder,
+    )
+    report = convert_official(
+        sources,
+        args.output,
+        dtype=getattr(torch, args.dtype),
+        max_shard_size=args.max_shard_size,
+        initialise_identity=args.initialise_identity,
+        dry_run=args.dry_run,
+    )
+    print(report.render())
+
+
+def run_synthesize(args: argparse.Namespace) -> None:
+    """Draw people, give them voices, and write clips of them together with everything that is true about them."""
+    from iap_pipelines.synthetic import WorldConfig, synthesize
+
+    config = WorldConfig(
+        num_identities=args.identities,
+        clips_per_identity=args.clips_per_identity,
+        height=args.height,
+        seed=args.seed,
+        voice_backend=args.voices,
+    )
+    with ProgressBars() as bars:
+        clips = synthesize(
+            config,
+            args.output,
+            workers=args.workers,
+            voice_bank=args.voice_bank,
+            kokoro_voices=args.kokoro_voices,
+            report=bars.update,
+        )
+    print(clips)
+
+
+class ProgressBars:
+    """One bar per named step of a long command."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, tqdm] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for bar in self._bars.values():
+            bar.close()
+
+    def update(self, step: str, done: int, total: int) -> None:
+        """Say that `done` of `total` pieces of `step` are finished."""
+        if step not in self._bars:
+            self._bars[step] = tqdm(desc=step, total=total)
+        self._bars[step].update(done - self._bars[step].n)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns 0, or 2 when what the user gave cannot work; the reason is one line on stderr."""
     args = build_parser().parse_args(argv)
     try:
         args.run(args)
     except (ValueError, OSError) as error:
-        print(f"iap {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+        reason = str(error)
+    except ModuleNotFoundError as error:
+        reason = f"{error.name} is not installed: pip install 'iap-pipelines[{EXTRAS.get(args.command, 'dev')}]'"
+    else:
+        return 0
+    print(f"iap {args.command}: {' '.join(reason.split())}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ def register_with_diffusers(public_classes: tuple[type, ...], single_file_classe
     # `["iap_pipelines", "IAPTransformer3DModel"]` becomes a legal reference, independent of our module layout.
     LOADABLE_CLASSES.setdefault(
         "iap_pipelines",
-        dict.fromkeys(("ModelMixin", "PreTrainedModel", "FeatureExtractionMixin", "ImageProcessingMixin"), _SAVE_AND_LOAD),
+        dict.fromkeys(
+            ("ModelMixin", "PreTrainedModel", "FeatureExtractionMixin", "ImageProcessingMixin"), _SAVE_AND_LOAD
+        ),
     )
     for cls in public_classes:
         setattr(diffusers, cls.__name__, cls)

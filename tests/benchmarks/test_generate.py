@@ -17,7 +17,7 @@ def test_run_process_sees_memory_and_time():
 def test_run_process_says_why_a_command_failed():
     with pytest.raises(subprocess.CalledProcessError) as error:
         generate.run_process([sys.executable, "-c", "raise SystemExit('no checkpoint')"])
-    assert "no checkpoint" in error.value.output
+    assert "no checkpoint" in error.value.stderr
 
 
 def test_the_table_holds_medians(monkeypatch):

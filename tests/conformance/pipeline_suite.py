@@ -4,6 +4,7 @@ Not collected by our own test run: `run.py` places this file inside a copy of di
 imports relatively, together with the tiny components of our own pipeline tests.
 """
 
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -64,8 +65,8 @@ class PipelineConfig(BasePipelineTesterConfig):
     )
     output_shape = (5, 3, 32, 64)
 
-    def get_dummy_components(self) -> dict[str, Any]:
-        return tiny_components()
+    def get_dummy_components(self, num_layers: int = 2) -> dict[str, Any]:
+        return tiny_components(num_layers=num_layers)
 
     def get_pipeline(self, **components: Any) -> IAPPipeline:
         return super().get_pipeline(**SIZES, **(components or self.get_dummy_components()))
@@ -104,8 +105,17 @@ class TestPipelineMemory(PeopleConfig, MemoryTesterMixin):
     pass
 
 
+writes_a_pickle = pytest.mark.xfail(raises=ValueError, strict=True, reason="only safetensors files are written")
+
+
 class TestPipelineLora(PeopleConfig, LoraTesterMixin):
-    pass
+    @writes_a_pickle
+    def test_low_cpu_mem_usage_with_loading(self, tmp_path: Path) -> None:
+        super().test_low_cpu_mem_usage_with_loading(tmp_path)
+
+    @writes_a_pickle
+    def test_simple_inference_with_text_denoiser_lora_save_load(self, tmp_path: Path) -> None:
+        super().test_simple_inference_with_text_denoiser_lora_save_load(tmp_path)
 
 
 class TestPipelineLoraMemory(PeopleConfig, LoraMemoryTesterMixin):
@@ -117,7 +127,12 @@ class TestPipelinePyramidAttentionBroadcast(PeopleConfig, PyramidAttentionBroadc
 
 
 class TestPipelineTaylorSeer(PeopleConfig, TaylorSeerCacheTesterMixin):
-    pass
+    # Lite mode replaces a block's output by zeros and wants it to be a tensor; ours returns both towers.
+    TAYLORSEER_CACHE_CONFIG = {
+        **TaylorSeerCacheTesterMixin.TAYLORSEER_CACHE_CONFIG,
+        "use_lite_mode": False,
+        "cache_identifiers": [r"blocks\.\d+\.(video|audio)\.attn[12]"],
+    }
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16])

@@ -16,13 +16,6 @@ def converted(sources, tmp_path):
     return tmp_path / "transformer"
 
 
-def assert_same_model(left, right):
-    assert left.config == right.config or dict(left.config).items() >= dict(right.config).items() - {"_name_or_path"}
-    for (name, value), other in zip(left.state_dict().items(), right.state_dict().values(), strict=True):
-        assert not value.is_meta, name
-        torch.testing.assert_close(value, other, rtol=0, atol=0)
-
-
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_official_file_loads_directly(sources, converted, tmp_path, suffix):
     path = tmp_path / f"official{suffix}"

@@ -8,9 +8,11 @@ from iap_pipelines.synthetic.voices import VoiceBank, fill_bank, open_backend
 
 
 def spectrum(samples):
-    """Mean power in 40 bands, in decibels, whatever the level."""
-    power = np.abs(np.fft.rfft(samples, 16_384)) ** 2
-    level = 10 * np.log10(power[:8000].reshape(40, 200).mean(1) + 1e-9)
+    """Power in 40 bands of equal ratio, in decibels, whatever the level."""
+    power = np.abs(np.fft.rfft(samples, 65_536)) ** 2
+    edges = np.geomspace(5, 26_000, 41).astype(int)
+    bands = [power[low:high].mean() for low, high in zip(edges, edges[1:], strict=False)]
+    level = 10 * np.log10(np.array(bands) + 1e-9)
     return level - level.mean()
 
 
@@ -29,7 +31,8 @@ def test_voices_are_distinct_and_steady(bank):
         [[spectrum(np.concatenate([bank.words(i)[w] for w in half])) for half in halves] for i in range(10)]
     )
     distance = np.abs(prints[:, None, 0] - prints[None, :, 1]).mean(-1)
-    assert (distance.argmin(1) == np.arange(10)).mean() >= 0.7
+    between = distance[~np.eye(10, dtype=bool)].mean()
+    assert distance.diagonal().mean() < 0.65 * between
 
 
 def test_filling_a_bank_again_changes_nothing(tmp_path):

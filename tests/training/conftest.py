@@ -1,14 +1,17 @@
 """A folder of clips with random latents, and the smallest config that trains on it."""
 
 import json
+import wave
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from iap_pipelines.data.latent_store import LatentShardWriter
 
 
-CHANNELS, AUDIO_CHANNELS = 4, 3
+CHANNELS, AUDIO_CHANNELS = 4, 6
 PEOPLE = [f"id-{i}" for i in range(6)]
 SPLITS = dict.fromkeys(PEOPLE[:4], "train") | dict.fromkeys(PEOPLE[4:], "validation")
 TRANSFORMER = {
@@ -57,6 +60,13 @@ def clip_folder(tmp_path):
     (folder / "clips.jsonl").write_text("".join(json.dumps(clip) + "\n" for clip in clips))
     people = [{"identity": p, "split": SPLITS[p], "faces": [f"{p}.png"], "voices": [f"{p}.wav"]} for p in PEOPLE]
     (folder / "identities.jsonl").write_text("".join(json.dumps(person) + "\n" for person in people))
+
+    for number, person in enumerate(PEOPLE):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{person}.png")
+        with wave.open(str(folder / f"{person}.wav"), "wb") as file:
+            file.setparams((1, 2, 16_000, 8_000, "NONE", None))
+            file.writeframes(np.random.default_rng(number).integers(-9_000, 9_000, 8_000, dtype=np.int16).tobytes())
 
     generator = torch.Generator().manual_seed(0)
 

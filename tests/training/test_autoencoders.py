@@ -1,6 +1,7 @@
 """The codecs' training with tiny real models: mathematics, resume to the bit, exactness of the shortcuts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from diffusers import AutoencoderKLWan, MMAudioVAE
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 from safetensors.torch import save_file
 
+from iap_pipelines.media import export_to_av
 from iap_pipelines.training.autoencoders import losses
 from iap_pipelines.training.autoencoders.audio_vae import (
     build_audio_vae,
@@ -32,6 +34,7 @@ from iap_pipelines.training.autoencoders.data import (
 )
 from iap_pipelines.training.autoencoders.discriminators import WaveformDiscriminator
 from iap_pipelines.training.autoencoders.optimizer import Muon, orthogonalise
+from iap_pipelines.training.autoencoders.prepare import cache_world
 from iap_pipelines.training.autoencoders.run import train_codec
 from iap_pipelines.training.autoencoders.trainer import locate_step, scheduled_learning_rate
 from iap_pipelines.training.autoencoders.video_vae import build_video_vae, latent_statistics
@@ -45,6 +48,7 @@ from iap_pipelines.training.checkpoint import (
 )
 
 
+CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 TINY_VIDEO = VideoVAEModel(base_dim=4, decoder_base_dim=4, z_dim=4)
 TINY_AUDIO = AudioVAEModel(hidden_channels=8, channel_multipliers=(1, 2), layers_per_block=1, latent_channels=4)
 
@@ -164,7 +168,7 @@ def test_a_run_starts_from_a_finished_codec(tmp_path, cache):
 
 def test_training_helps(tmp_path, cache):
     phases = [{"num_mel_frames": 16, "batch_size": 4, "steps": 80, "learning_rate": 1e-2, "warmup_steps": 5}]
-    config = configure(tmp_path, cache, "audio_vae", "run", phases=phases, gain_range_db=0.0)
+    config = configure(tmp_path, cache, "audio_vae", "run", phases=phases, gain_range_db=0.0, optimizer="adamw")
     train_codec(config)
     mel = [line["mel"] for line in steps_of(config)]
     assert sum(mel[-10:]) < 0.7 * sum(mel[:10])
@@ -434,12 +438,49 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
 def test_muon_learns_a_matrix():
     inputs, truth = torch.randn(256, 8), torch.randn(8, 8)
     layer = torch.nn.Linear(8, 8)
-    optimizer = Muon(layer.parameters(), lr=0.1)
+    optimizer = Muon(layer.parameters(), lr=0.4)
     for step in range(100):
         for group in optimizer.param_groups:
-            group["lr"] = 0.1 * (1 - step / 100)
+            group["lr"] = 0.4 * (1 - step / 100)
         optimizer.zero_grad()
         loss = (layer(inputs) - inputs @ truth).square().mean()
         loss.backward()
         optimizer.step()
     assert loss < 1e-2
+
+
+def write_tiny_world(folder):
+    """Two clips of one split and one of another, and one voice, as `iap synthesize` lays them out."""
+    seconds = torch.arange(16_000) / 16_000
+    tone = (0.3 * torch.sin(1500 * seconds))[None]
+    (folder / "clips").mkdir(parents=True)
+    (folder / "references").mkdir()
+    lines = []
+    for index, split in enumerate(("train", "train", "test")):
+        name = f"clips/{split}-{index:06d}.mp4"
+        frames = torch.full((9, 32, 32, 3), 60 * (index + 1), dtype=torch.uint8)
+        export_to_av(frames, tone, folder / name, frame_rate=12.5, sampling_rate=16_000)
+        lines.append(json.dumps({"file": name, "split": split}))
+    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
+    export_to_av(frames, tone, folder / "references/v.mp4", frame_rate=12.5, sampling_rate=16_000)
+    (folder / "identities.jsonl").write_text(json.dumps({"split": "train", "voices": ["references/v.mp4"]}) + "\n")
+
+
+def test_a_world_becomes_a_cache_once(tmp_path):
+    write_tiny_world(tmp_path / "world")
+    counts = cache_world(tmp_path / "world", tmp_path / "cache", sampling_rate=16_000, clips_per_file=1)
+    assert counts == {"clips": 3, "utterances": 4}
+    frames = FrameCache(tmp_path / "cache", "train")
+    assert frames.num_clips == 2 and len(frames.files) == 2
+    brightness = sorted(float(clip.mean()) for clip in frames.clips(2))
+    assert brightness == pytest.approx([60 / 127.5 - 1, 120 / 127.5 - 1], abs=0.05)
+    assert SpeechCache(tmp_path / "cache", "train").num_utterances == 3
+    assert SpeechCache(tmp_path / "cache", "test").num_utterances == 1
+    with pytest.raises(ValueError, match="`folder`"):
+        cache_world(tmp_path / "world", tmp_path / "cache", sampling_rate=16_000)
+
+
+@pytest.mark.parametrize("name", ["video_vae", "video_vae_decoder", "audio_vae", "vocoder"])
+def test_the_configurations_we_ship_are_valid(name):
+    config = read_codec_config(CONFIGS / f"tiny_{name}.yaml")
+    assert config.type == name.removesuffix("_decoder")

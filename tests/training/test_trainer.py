@@ -12,6 +12,7 @@ import yaml
 
 from iap_pipelines.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint
 from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.initial_model import take_part
 from iap_pipelines.training.parts import part_of
 from iap_pipelines.training.trainer import Trainer
 
@@ -138,7 +139,7 @@ def start_process(values, path):
     path.write_text(yaml.safe_dump(values))
     door = Path(__file__).parents[2] / "training" / "train.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    return subprocess.Popen([sys.executable, door, path], env=environment, stderr=open(path.with_suffix(".err"), "w"))
+    return subprocess.Popen([sys.executable, door, path], env=environment, stderr=subprocess.DEVNULL)
 
 
 def test_losses_equal_the_golden_file(config_values, request):
@@ -158,8 +159,6 @@ def test_losses_equal_the_golden_file(config_values, request):
 
 def test_stages_follow_each_other_through_checkpoints_of_parts(config_values, tmp_path):
     """The video tower of one folder and everything else of another."""
-    from iap_pipelines.training.initial_model import take_part
-
     face, voice = (
         make_trainer(config_values | {"seed": seed, "output": str(tmp_path / str(seed))}) for seed in (1, 2)
     )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from iap_pipelines.conversion.key_map import count_levels
+
 
 LOG10_TO_LN = math.log(10.0)
 """ln(x) = LOG10_TO_LN * log10(x)."""
@@ -62,14 +64,23 @@ def convert_audio_vae_state_dict(
             f"`state_dict` must be a published audio VAE with the keys `encoder.…`, `decoder.…`, `data_mean` and "
             f"`data_std`, but {missing} are missing."
         )
-    converted = {}
-    for name, tensor in state_dict.items():
-        if name in _STATISTICS:
-            tensor = tensor * LOG10_TO_LN if natural_log else tensor
-        elif name.endswith(".weight") and not weights_are_normalised:
-            tensor = normalise_weight(tensor)
-        converted[f"vae.{name}"] = tensor
-    return converted
+    return {
+        f"vae.{name}": audio_vae_value(
+            name, tensor, natural_log=natural_log, weights_are_normalised=weights_are_normalised
+        )
+        for name, tensor in state_dict.items()
+    }
+
+
+def audio_vae_value(
+    name: str, tensor: Tensor, *, natural_log: bool = True, weights_are_normalised: bool = False
+) -> Tensor:
+    """What `MMAudioVAE` stores for the published parameter `name`; see `convert_audio_vae_state_dict`."""
+    if name in _STATISTICS:
+        return tensor * LOG10_TO_LN if natural_log else tensor
+    if name.endswith(".weight") and not weights_are_normalised:
+        return normalise_weight(tensor)
+    return tensor
 
 
 def audio_vae_config(state_dict: Mapping[str, Tensor]) -> dict[str, int | list[int]]:
@@ -83,22 +94,15 @@ def audio_vae_config(state_dict: Mapping[str, Tensor]) -> dict[str, int | list[i
         Keyword arguments for `MMAudioVAE`; the front end is that of the 16 kHz model (1024-point window, hop 256).
     """
     hidden_channels, mel_bins, _ = state_dict["encoder.conv_in.weight"].shape
-    levels = _count(state_dict, "encoder.down.{}.block.0.conv1.weight")
+    levels = count_levels(state_dict, "encoder.down.")
     widths = [state_dict[f"encoder.down.{level}.block.0.conv1.weight"].shape[0] for level in range(levels)]
     return {
         "mel_bins": mel_bins,
         "latent_channels": state_dict["decoder.conv_in.weight"].shape[1],
         "hidden_channels": hidden_channels,
         "channel_multipliers": [width // hidden_channels for width in widths],
-        "layers_per_block": _count(state_dict, "encoder.down.0.block.{}.conv1.weight"),
+        "layers_per_block": count_levels(state_dict, "encoder.down.0.block."),
         "sample_rate": 16_000,
         "n_fft": 1024,
         "hop_length": 256,
     }
-
-
-def _count(state_dict: Mapping[str, Tensor], pattern: str) -> int:
-    count = 0
-    while pattern.format(count) in state_dict:
-        count += 1
-    return count

@@ -1,6 +1,5 @@
 """A [`ComponentPlan`] for each component of the pipeline."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 from torch import Tensor
 from transformers import UMT5Config, UMT5EncoderModel
 
-from iap_pipelines.conversion.audio_vae import audio_vae_config, convert_audio_vae_state_dict
+from iap_pipelines.conversion.audio_vae import audio_vae_config, audio_vae_value
 from iap_pipelines.conversion.errors import ConversionError
+from iap_pipelines.conversion.key_map import count_levels
 from iap_pipelines.conversion.kinds import (
     AUDIO_VAE,
     DIFFUSERS_VIDEO_VAE,
@@ -74,7 +74,7 @@ def plan_transformer(
         config: configuration of the transformer, if it is known. `None` reads it off the shapes.
     """
     require_kind(source, "transformer", DUAL_TOWER)
-    num_layers = _count_layers(source.layout, r"video_model\.blocks\.(\d+)\..+")
+    num_layers = count_levels(source.layout, "video_model.blocks.")
     ours, unknown = _map_keys(source.layout, lambda key: transformer_key(key, num_layers))
     named = {unwrapped_key(key): tensor for key, tensor in source.layout.items()}
     if config is None:
@@ -177,17 +177,14 @@ def plan_audio_vae(source: Source) -> ComponentPlan:
     expected = model.state_dict()
     # The class computes its mel front end when it is built, and stores it with its weights.
     front_end = {key: tensor for key, tensor in expected.items() if key.startswith("mel_converter.")}
-    known = tuple(key for key in source.layout if f"vae.{key}" in expected)
+    ours, unknown = _map_keys(source.layout, lambda key: _known_name(f"vae.{key}", expected))
     return ComponentPlan(
         name="audio_vae",
         source=source,
         reference=("diffusers", "MMAudioVAE"),
         expected=expected,
-        steps=(
-            Step(known, _naming_the_file(source, "audio_vae", convert_audio_vae_state_dict)),
-            Step((), lambda _: front_end),
-        ),
-        unknown_keys=tuple(key for key in source.layout if key not in known),
+        steps=(*(_audio_vae_step(key, our_key) for key, our_key in ours.items()), Step((), lambda _: front_end)),
+        unknown_keys=unknown,
         official_name=lambda key: key.removeprefix("vae."),
         save_config=_config_of_diffusers_model(model),
     )
@@ -218,10 +215,9 @@ def plan_vocoder(source: Source) -> ComponentPlan:
 
 def _bigvgan_config(plain: Mapping[str, Tensor]) -> dict[str, Any]:
     """The published configuration, as far as shapes tell it; the rest is what every published BigVGAN v1 has."""
-    kernel_sizes: list[int] = []
-    while (name := f"ups.{len(kernel_sizes)}.0.weight") in plain:
-        kernel_sizes.append(plain[name].shape[-1])
-    num_blocks = len({key.split(".")[1] for key in plain if key.startswith("resblocks.")}) // max(1, len(kernel_sizes))
+    num_levels = count_levels(plain, "ups.")
+    kernel_sizes = [plain[f"ups.{level}.0.weight"].shape[-1] for level in range(num_levels)]
+    num_blocks = count_levels(plain, "resblocks.") // max(1, num_levels)
     hidden_channels, num_mels, _ = plain["conv_pre.weight"].shape
     return {
         "resblock": "1",
@@ -280,9 +276,14 @@ def _copying(step: Step) -> Step:
     )
 
 
-def _count_layers(keys: Iterable[str], pattern: str) -> int:
-    matches = [re.fullmatch(pattern, key) for key in keys]
-    return 1 + max((int(match[1]) for match in matches if match), default=-1)
+def _audio_vae_step(key: str, our_key: str) -> Step:
+    return Step((key,), lambda tensors: {our_key: audio_vae_value(key, tensors[key])})
+
+
+def _known_name(name: str, expected: Mapping[str, Tensor]) -> str:
+    if name not in expected:
+        raise KeyError(name)
+    return name
 
 
 def _naming_the_file(

@@ -50,6 +50,19 @@ def _rename(key: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
     raise KeyError(key)
 
 
+def count_levels(keys: Iterable[str], prefix: str) -> int:
+    """
+    How many numbered parts a model has, going by the highest number, so that a gap is a missing key and not an end.
+
+    Example:
+
+    >>> count_levels(["encoder.down.0.bias", "encoder.down.2.bias", "decoder.up.7.bias"], "encoder.down.")
+    3
+    """
+    numbers = (key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix))
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+
+
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 _SUFFIX = re.compile(r"(?<=\.)(weight|bias)$")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from iap_pipelines.conversion.key_map import KeyMap
+from iap_pipelines.conversion.key_map import KeyMap, count_levels
 
 
 _LAYER = "encoder.block.{layer}.layer"
@@ -55,15 +55,12 @@ def text_encoder_config(layout: Mapping[str, Tensor]) -> dict[str, Any]:
     first = _LAYER.format(layer=0)
     vocab_size, d_model = layout["shared.weight"].shape
     num_buckets, num_heads = layout[f"{first}.0.SelfAttention.relative_attention_bias.weight"].shape
-    num_layers = 0
-    while f"{_LAYER.format(layer=num_layers)}.0.layer_norm.weight" in layout:
-        num_layers += 1
     return {
         "vocab_size": vocab_size,
         "d_model": d_model,
         "d_kv": layout[f"{first}.0.SelfAttention.q.weight"].shape[0] // num_heads,
         "d_ff": layout[f"{first}.1.DenseReluDense.wi_0.weight"].shape[0],
-        "num_layers": num_layers,
+        "num_layers": count_levels(layout, "encoder.block."),
         "num_heads": num_heads,
         "relative_attention_num_buckets": num_buckets,
     }

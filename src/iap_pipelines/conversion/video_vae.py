@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from iap_pipelines.conversion.key_map import KeyMap
+from iap_pipelines.conversion.key_map import KeyMap, count_levels
 
 
 _RES_BLOCKS = 2
@@ -91,11 +91,10 @@ def video_vae_config(layout: Mapping[str, Tensor]) -> dict[str, Any]:
         KeyError: a name that is needed for this is missing.
     """
     base_dim, in_channels = layout["encoder.conv_in.weight"].shape[:2]
-    widths = []
-    while (name := f"encoder.down_blocks.{len(widths)}.resnets.0.conv2.weight") in layout:
-        widths.append(layout[name].shape[0])
+    num_levels = count_levels(layout, "encoder.down_blocks.")
+    widths = [layout[f"encoder.down_blocks.{level}.resnets.0.conv2.weight"].shape[0] for level in range(num_levels)]
     temporal = [
-        f"encoder.down_blocks.{level}.downsampler.time_conv.weight" in layout for level in range(len(widths) - 1)
+        f"encoder.down_blocks.{level}.downsampler.time_conv.weight" in layout for level in range(num_levels - 1)
     ]
     patch_size = math.isqrt(in_channels // 3)
     return {
@@ -112,5 +111,5 @@ def video_vae_config(layout: Mapping[str, Tensor]) -> dict[str, Any]:
         "out_channels": layout["decoder.conv_out.weight"].shape[0],
         "patch_size": patch_size,
         "scale_factor_temporal": 2 ** sum(temporal),
-        "scale_factor_spatial": patch_size * 2 ** (len(widths) - 1),
+        "scale_factor_spatial": patch_size * 2 ** (num_levels - 1),
     }

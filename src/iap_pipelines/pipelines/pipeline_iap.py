@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, DiffusionPipeline, MMAudioVAE, UniPCMultistepScheduler
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.models.autoencoders.autoencoder_mmaudio import MMAudioMelSpectrogram
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 from diffusers.utils import logging, replace_example_docstring
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
 from PIL import Image
@@ -96,7 +99,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             Height in pixels that `__call__` uses if none is given.
         width (`int`, defaults to 1280):
             Likewise, width.
-        sizes_by_subjects (`dict[str, tuple[int, int]]`, *optional*):
+        sizes_by_subjects (`dict[str, list[int]]`, *optional*):
             Height and width for a given number of subjects (`"2"`), where they differ from the two above.
         num_frames (`int`, defaults to 121):
             Likewise, frames.
@@ -132,7 +135,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         scheduler: UniPCMultistepScheduler,
         height: int = 704,
         width: int = 1280,
-        sizes_by_subjects: dict[str, tuple[int, int]] | None = None,
+        sizes_by_subjects: dict[str, list[int]] | None = None,
         num_frames: int = 121,
         frame_rate: float = 24.0,
         num_inference_steps: int = 50,
@@ -173,6 +176,12 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             samples_per_latent=2 * audio_config.hop_length if audio_config else 512,
         )
         self.video_processor = VideoProcessor(vae_scale_factor=self.geometry.spatial_factor)
+        # The audio VAE has the same one, but there a pipeline in bfloat16 casts its window, which no STFT takes.
+        self.mel_spectrogram = None
+        if audio_config:
+            self.mel_spectrogram = MMAudioMelSpectrogram(
+                audio_config.sample_rate, audio_config.n_fft, audio_config.mel_bins, audio_config.hop_length
+            )
 
     @property
     def frame_rate(self) -> float:
@@ -495,7 +504,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         """
         max_seconds = self.config.max_voice_seconds if max_seconds is None else max_seconds
         voice = fit_voice(voice, self.sampling_rate, max_seconds, is_padded)
-        posterior = self.audio_vae.encode(voice.samples.to(device or self._execution_device)).latent_dist
+        mel = self.mel_spectrogram(voice.samples)
+        posterior = _encode_mel(self.audio_vae, mel.to(device or self._execution_device, self.audio_vae.dtype))
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         # Channels are encoded apart and averaged as latents, as published.
         latents = latents.mean(dim=0) * self.audio_vae.config.scaling_factor
@@ -536,6 +546,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         attention_kwargs = _checked_attention_kwargs(attention_kwargs)
         self._check_layers(guidance.skip_guidance_layers)
         self._check_references(people, clip, guidance.is_official)
+        _align_weights(self.transformer, self._execution_device)
         branches = guidance.plan(people.face_scales, people.voice_scales).branches
         return self._encode_people(people, clip, branches, guidance.is_official, generator, attention_kwargs)
 
@@ -876,6 +887,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             output_type,
             callback_on_step_end_tensor_inputs,
         )
+        _align_weights(self.transformer, self._execution_device)
         device, dtype, num_clips = self._execution_device, self.transformer.dtype, captions.num_clips
         timesteps = self.set_timesteps(num_inference_steps, sigmas, device)
         audio_scheduler = copy.deepcopy(self.scheduler)
@@ -1011,6 +1023,25 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             apply_guidance(video_predictions, plan.video_scales),
             apply_guidance(audio_predictions, plan.audio_scales),
         )
+
+
+def _align_weights(module: torch.nn.Module, execution_device: torch.device) -> None:
+    """
+    Copy weights that compute on the CPU but lie off the 64-byte grid, as in a memory-mapped file.
+
+    Matrix products round differently there, so that a loaded pipeline would differ from the saved one in the last bit.
+    """
+    if execution_device.type != "cpu":
+        return
+    for parameter in module.parameters():
+        if parameter.device.type == "cpu" and parameter.data_ptr() % 64:
+            parameter.data = parameter.data.clone()
+
+
+@apply_forward_hook
+def _encode_mel(audio_vae: MMAudioVAE, mel: Tensor) -> DiagonalGaussianDistribution:
+    """`MMAudioVAE.encode` behind its mel front end; brings an offloaded VAE to its device as that does."""
+    return DiagonalGaussianDistribution(audio_vae.vae.encode(mel))
 
 
 def _checked_attention_kwargs(attention_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -7,9 +7,11 @@
 Needs the extra ``[synthetic]``; see `kokoro` for the speech model's style vectors.
 """
 
+from iap_pipelines.synthetic.config import WorldConfig
+from iap_pipelines.synthetic.sheet import contact_sheet
 from iap_pipelines.synthetic.voices import VoiceBank, fill_bank
-from iap_pipelines.synthetic.world import SyntheticClip, World, WorldConfig, caption_words
-from iap_pipelines.synthetic.writing import contact_sheet, synthesize
+from iap_pipelines.synthetic.world import SyntheticClip, World, caption_words
+from iap_pipelines.synthetic.writing import synthesize
 
 
 __all__ = [

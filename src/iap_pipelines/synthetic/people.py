@@ -61,6 +61,7 @@ FACE_SHAPES: dict[str, tuple[float, float, float, float]] = {
     "heart": (0.385, 0.70, 0.30, 0.50),
     "long": (0.330, 0.84, 0.46, 0.54),
 }
+_NAMED_BEARDS = ("beard", "goatee", "moustache")
 IRIS_COLOURS = tuple(rgb(code) for code in ("3b2314", "6b4220", "3f7a4a", "3b78b8", "7d8b96", "8a6a24"))
 GLASSES_COLOURS: dict[str, Colour] = {
     "black": rgb("17171c"),
@@ -133,11 +134,10 @@ class Person:
         if self.hair_style == "bald":
             name, features = f"bald {self.kind}", []
         else:
-            form = _HAIR_PHRASES.get(self.hair_style, "{style} {colour} hair")
-            name, features = self.kind, [form.format(style=self.hair_style, colour=self.hair_colour)]
+            name, features = self.kind, [_hair_phrase(self.hair_style, self.hair_colour)]
         if self.glasses != "none":
             features.append(f"{self.glasses} {self.glasses_colour} glasses")
-        if self.beard in ("beard", "goatee", "moustache"):
+        if self.beard in _NAMED_BEARDS:
             features.append(f"a {self.beard}")
         elif self.earrings:
             features.append("earrings")
@@ -155,6 +155,18 @@ class Person:
             (0.04, self.kind == other.kind),
         ]
         return sum(weight for weight, shared in same if shared)
+
+
+def _hair_phrase(style: str, colour: str) -> str:
+    return _HAIR_PHRASES.get(style, "{style} {colour} hair").format(style=style, colour=colour)
+
+
+def appearance_phrases() -> list[str]:
+    """Phrases that together hold every word of `Person.appearance`, whoever it describes."""
+    styles = {style for odds in HAIR_STYLES.values() for style in odds}
+    hair = [_hair_phrase(style, colour) for style in sorted(styles) for colour in HAIR_COLOURS]
+    glasses = [f"{form} {colour} glasses" for form in ("round", "square", "big") for colour in GLASSES_COLOURS]
+    return [*hair, *glasses, *_NAMED_BEARDS, "bald woman", "bald man", "with a and earrings"]
 
 
 def person_kind(index: int) -> str:

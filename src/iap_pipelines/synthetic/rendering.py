@@ -8,18 +8,10 @@ import skia
 
 from iap_pipelines.synthetic.body import Clothes, draw_clothes, draw_neck, draw_shoulders
 from iap_pipelines.synthetic.drawing import new_canvas
-from iap_pipelines.synthetic.face import (
-    Head,
-    Pose,
-    draw_beard,
-    draw_ears,
-    draw_eyes,
-    draw_glasses,
-    draw_mouth,
-    draw_nose,
-    draw_skin,
-)
+from iap_pipelines.synthetic.face import Head, Pose, draw_ears, draw_skin
+from iap_pipelines.synthetic.features import draw_eyes, draw_glasses, draw_nose
 from iap_pipelines.synthetic.hair import draw_back_hair, draw_front_hair
+from iap_pipelines.synthetic.mouth import draw_beard, draw_mouth
 from iap_pipelines.synthetic.people import Person
 from iap_pipelines.synthetic.scenes import SCENES, Place, draw_light, draw_scene, place
 

@@ -1,27 +1,23 @@
 """A world of drawn people with voices: who lives in it, and every clip and reference that can be taken of them."""
 
-from collections import Counter
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 
 from iap_pipelines.synthetic.body import draw_clothes
+from iap_pipelines.synthetic.config import REFERENCE_VIEWS, WorldConfig
 from iap_pipelines.synthetic.face import Pose
 from iap_pipelines.synthetic.motion import Mouth, move
-from iap_pipelines.synthetic.people import Person, draw_people
+from iap_pipelines.synthetic.people import Person, appearance_phrases, draw_people
 from iap_pipelines.synthetic.rendering import Actor, Light, face_box, render
 from iap_pipelines.synthetic.scenes import SCENES, SIDES, Place, place
 from iap_pipelines.synthetic.sound import SAMPLING_RATE
 from iap_pipelines.synthetic.speech import PlacedWord, Utterance, lay_out, mouth_movement
 from iap_pipelines.synthetic.vocabulary import SPOKEN_WORDS, draw_words
-from iap_pipelines.synthetic.voices import VOICE_BACKENDS, VoiceBank
+from iap_pipelines.synthetic.voices import VoiceBank
 from iap_pipelines.types import SpokenLine, StructuredCaption, SubjectDescription
 
 
-SPLITS = ("train", "validation", "test")
-REFERENCE_VIEWS = ("front", "left", "right", "up", "tilted")
 _VIEW_POSES = {
     "front": Pose(yaw=0.02),
     "left": Pose(yaw=-0.38, gaze=-0.2),
@@ -31,88 +27,6 @@ _VIEW_POSES = {
 }
 _NOISE_FLOOR = 0.0006
 _SPEECH_ATTEMPTS = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldConfig:
-    """Everything that a world is made from. Equal settings give equal bytes with equal library versions."""
-
-    num_identities: int = 400
-    clips_per_identity: int = 12
-    """Clips in which an identity is the first person. In clips with company it appears in others', too."""
-    seed: int = 1
-    two_person_share: float = 0.35
-    """Share of the clips that show two people, 0 to 1."""
-    three_person_share: float = 0.05
-    """Share of the clips that show three people, 0 to 1."""
-    height: int = 96
-    """Of every picture, in pixels. Widths follow: 1, 4/3 and 5/3 of it for one, two and three people."""
-    num_frames: int = 25
-    frame_rate: float = 12.5
-    num_reference_views: int = 5
-    num_reference_voices: int = 3
-    generic_caption_share: float = 0.4
-    """Share of the clips whose caption says only "woman" or "man", so that looks must come from the face reference."""
-    held_out_share: float = 0.1
-    """Share of the identities in each of validation and test."""
-    voice_backend: str = "kokoro"
-    """``"kokoro"`` (speech model) or ``"formant"`` (a buzzing synthesiser that needs nothing)."""
-
-    def __post_init__(self) -> None:
-        for name in (
-            "num_identities",
-            "clips_per_identity",
-            "num_frames",
-            "num_reference_views",
-            "num_reference_voices",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be 1 or more, but got {getattr(self, name)!r}.")
-        if self.height < 32 or self.height % 6:
-            raise ValueError(
-                f"`height` must be a multiple of 6 and at least 36 (all widths are even), but got {self.height}."
-            )
-        if self.num_reference_views > len(REFERENCE_VIEWS):
-            raise ValueError(
-                f"`num_reference_views` can be {len(REFERENCE_VIEWS)} at most, but got {self.num_reference_views}."
-            )
-        if self.frame_rate <= 0:
-            raise ValueError(f"`frame_rate` must be positive, but got {self.frame_rate!r} frames per second.")
-        for name in ("two_person_share", "three_person_share", "generic_caption_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must lie in [0, 1], but got {getattr(self, name)!r}.")
-        if self.two_person_share + self.three_person_share > 1:
-            raise ValueError("`two_person_share` and `three_person_share` must not add up to more than 1.")
-        if not 0 <= self.held_out_share < 0.5:
-            raise ValueError(f"`held_out_share` must lie in [0, 0.5), but got {self.held_out_share!r}.")
-        if self.voice_backend not in VOICE_BACKENDS:
-            raise ValueError(f"`voice_backend` must be one of {VOICE_BACKENDS}, but got {self.voice_backend!r}.")
-
-    @property
-    def num_samples(self) -> int:
-        return round(self.num_frames / self.frame_rate * SAMPLING_RATE)
-
-    @property
-    def num_clips(self) -> int:
-        return self.num_identities * self.clips_per_identity
-
-    def width(self, num_people: int) -> int:
-        """Of a picture of so many people, in pixels."""
-        return self.height * (2 + num_people) // 3
-
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Read what `asdict` wrote.
-
-        Raises:
-            ValueError: for an unknown key.
-        """
-        unknown = sorted(values.keys() - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(
-                f"Unknown world settings {unknown}; known are {sorted(field.name for field in fields(cls))}."
-            )
-        return cls(**values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,18 +265,11 @@ def identity_name(index: int) -> str:
     return f"id-{index:04d}"
 
 
-def open_world(config: WorldConfig, voice_bank: str | Path) -> World:
-    """A world whose voices are already in a folder."""
-    return World(config, VoiceBank(voice_bank))
-
-
 def caption_words() -> list[str]:
     """Every word that a caption of any world can contain, without punctuation: the vocabulary for a tokenizer."""
-    people = draw_people(512, 0)
-    texts = [*SPOKEN_WORDS, *SCENES, *(side for sides in SIDES.values() for side in sides), "scene says sounds quiet"]
-    texts += [person.appearance for person in people]
-    counted = Counter(word.lower() for text in texts for word in text.split())
-    return sorted(counted)
+    sides = [side for sides in SIDES.values() for side in sides]
+    texts = [*SPOKEN_WORDS, *SCENES, *sides, *appearance_phrases(), "scene says sounds quiet"]
+    return sorted({word for text in texts for word in text.split()})
 
 
 def _lines(words: tuple[PlacedWord, ...]) -> list[dict]:

@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from iap_pipelines.media import export_to_av
-from iap_pipelines.synthetic.people import draw_people
+from iap_pipelines.synthetic.config import WorldConfig
 from iap_pipelines.synthetic.sound import SAMPLING_RATE
 from iap_pipelines.synthetic.vocabulary import SPOKEN_WORDS
 from iap_pipelines.synthetic.voices import VoiceBank, open_backend
-from iap_pipelines.synthetic.world import World, WorldConfig, caption_words, identity_name
+from iap_pipelines.synthetic.world import World, caption_words, identity_name
 
 
 _LIBRARIES = ("skia-python", "numpy", "av", "pillow", "onnxruntime")
@@ -67,7 +67,7 @@ def synthesize(
     start = partial(_start_worker, config, bank_folder, out)
     identities = range(config.num_identities)
     clips = [index for index in range(config.num_clips) if not _clip_done(out, world, index)]
-    with _pool(workers, start) as run:
+    with _Pool(workers, start) as run:
         _follow("references", run(_write_references, identities), config.num_identities, report)
         _follow("clips", run(_write_clip, clips), len(clips), report)
     _write_lines(out / "identities.jsonl", (world.describe_identity(index) for index in identities))
@@ -123,11 +123,11 @@ def _fill_bank(
     for index in missing:
         groups.setdefault(2 * (index // 4) + index % 2, []).append(index)
     start = partial(_start_speaker, config, folder, kokoro_voices)
-    with _pool(min(workers, len(groups)), start) as run:
+    with _Pool(min(workers, len(groups)), start) as run:
         _follow("voices", run(_write_voices, list(groups.values())), len(groups), report)
 
 
-class _pool:  # noqa: N801 (a context manager, used as one)
+class _Pool:
     """Runs a function over items, in order, in this process or in several."""
 
     def __init__(self, workers: int, start: Callable[[], None]) -> None:
@@ -230,32 +230,3 @@ def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(content)
     temporary.replace(path)
-
-
-def contact_sheet(
-    path: str | Path, *, num_people: int = 64, seed: int = 1, columns: int = 8, height: int = 96
-) -> Path:
-    """Draw the first people of a world, one picture each, into one PNG.
-
-    Args:
-        path: of the picture to write.
-        num_people: a multiple of ``columns``.
-        seed: of the world.
-        columns: pictures side by side.
-        height: of one picture in pixels.
-
-    Raises:
-        ValueError: when ``num_people`` does not fill the rows.
-    """
-    from iap_pipelines.synthetic.rendering import snapshot
-
-    if num_people < 1 or num_people % columns:
-        raise ValueError(f"`num_people` must be a multiple of `columns` ({columns}), but got {num_people}.")
-    people = draw_people(num_people, seed)
-    tiles = [
-        snapshot([person], np.random.default_rng([seed, 8, index]), height=height, width=height)
-        for index, person in enumerate(people)
-    ]
-    sheet = np.stack(tiles).reshape(-1, columns, height, height, 3).transpose(0, 2, 1, 3, 4)
-    Image.fromarray(sheet.reshape(-1, columns * height, 3)).save(path)
-    return Path(path)

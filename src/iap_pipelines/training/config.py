@@ -248,6 +248,8 @@ class ExportSettings(StrictModel):
     """Default height of clips, in pixels."""
     width: PositiveInt = 96
     """Default width of clips, in pixels."""
+    sizes_by_subjects: dict[str, tuple[PositiveInt, PositiveInt]] = {"2": (96, 128), "3": (96, 160)}
+    """Default height and width for these numbers of people, where they differ."""
     num_frames: PositiveInt = 25
     """Default length of clips, in frames."""
     frame_rate: PositiveFloat = 12.5

@@ -41,6 +41,7 @@ def build_pipeline(
         scheduler=scheduler,
         height=settings.height,
         width=settings.width,
+        sizes_by_subjects=settings.sizes_by_subjects,
         num_frames=settings.num_frames,
         frame_rate=settings.frame_rate,
         num_inference_steps=settings.num_inference_steps,

@@ -3,6 +3,7 @@
 One tower alone is sampled here with Euler steps; both together go through the pipeline, as a user would.
 """
 
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -195,8 +196,6 @@ def _fit(picture: np.ndarray, height: int) -> np.ndarray:
 
 
 def _write_wav(path: Path, samples: Tensor, sampling_rate: int) -> None:
-    import wave
-
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from iap_pipelines import IAPPipeline, Subject
+from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.trainer import Trainer
+from tests.pipelines.tiny_components import tiny_components
+
+
+@pytest.fixture
+def exporting(config_values, tmp_path):
+    """A run of two steps that looks at its samples and exports."""
+    components = tiny_components()
+    for name in ("vae", "audio_vae", "vocoder"):
+        components[name].save_pretrained(tmp_path / "codecs" / name)
+    sizes = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "face_size": 32, "max_voice_seconds": 0.5}
+    return config_values | {
+        "optimization": config_values["optimization"] | {"steps": 2, "warmup_steps": 1},
+        "validation": {"every": 2, "num_samples": 2, "num_inference_steps": 2},
+        "export": {"codecs": str(tmp_path / "codecs"), "sizes_by_subjects": {"2": [32, 64]}} | sizes,
+    }
+
+
+def train(values):
+    trainer = Trainer(TrainingConfig.model_validate(values))
+    trainer.run()
+    return trainer
+
+
+def test_the_exported_folder_generates(exporting):
+    trainer = train(exporting)
+    pipe = IAPPipeline.from_pretrained(Path(exporting["output"]) / "pipeline")
+    for name, average in trainer.average.averages.items():
+        if name.startswith("transformer."):
+            stored = pipe.transformer.get_parameter(name.removeprefix("transformer."))
+            torch.testing.assert_close(stored.float(), average.half().float())
+    people = [Subject(face=Image.fromarray(np.eye(32, dtype=np.uint8)[..., None].repeat(3, 2) * 255)) for _ in range(2)]
+    output = pipe("Scene: beach. <S1>: left, man. <S2>: right, woman.", subjects=people, guidance_scale=1.0)
+    assert output.frames.shape == (1, 5, 32, 64, 3)
+
+
+def test_the_next_stage_starts_where_the_last_one_ended(exporting, tmp_path):
+    first = train(exporting)
+    folder = str(Path(exporting["output"]) / "pipeline")
+    second = Trainer(
+        TrainingConfig.model_validate(
+            exporting | {"output": str(tmp_path / "second"), "model": {"type": "pretrained", "folder": folder}}
+        )
+    )
+    assert second.next_step == 0
+    for name, average in first.average.averages.items():
+        torch.testing.assert_close(second.learning[name].detach(), average.half().float(), msg=name)
+
+
+@pytest.mark.parametrize(
+    ("target", "files"),
+    [
+        ("frames", ["faces.png"]),
+        ("audio", ["sample_0.wav", "sample_1.wav", "true_0.wav", "true_1.wav"]),
+        ("clips", ["clips.png", "sample_0.mp4", "sample_1.mp4"]),
+    ],
+)
+def test_validation_shows_held_out_people(exporting, target, files):
+    trainable = {"frames": ["video"], "audio": ["audio"], "clips": ["video", "audio"]}[target]
+    trainer = train(exporting | {"stage": {"target": target, "trainable": trainable}})
+    written = sorted(path.name for path in (Path(exporting["output"]) / "validation" / "step_000002").iterdir())
+    assert written == files
+    assert all(clip.split == "validation" for clip in trainer.validator.dataset.clips)
+
+
+def test_validation_leaves_training_as_it_was(exporting, tmp_path):
+    looking, blind = train(exporting), train(exporting | {"output": str(tmp_path / "blind"), "validation": None})
+    for name, parameter in looking.learning.items():
+        assert torch.equal(parameter, blind.learning[name])
