@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow parity style quality bench
+.PHONY: help demo test test-slow parity conformance style quality bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,6 +23,9 @@ test-slow: $(INSTALLED_DEV) ## the tests that take minutes
 
 parity: $(INSTALLED_DEV) ## compare with the fixtures in IAP_PARITY_DIR (../shared/parity)
 	$(RUN) -m pytest -q -m parity
+
+conformance: $(INSTALLED_DEV) ## diffusers' own model and pipeline tests, from the checkout that DIFFUSERS_TESTS names
+	$(RUN) tests/conformance/run.py
 
 style: $(INSTALLED_DEV) ## fix and format
 	$(RUN) -m ruff check --fix .

@@ -11,8 +11,9 @@ EMBEDDED_CHECKPOINT = _FOLDER / "iap-tiny"
 
 
 DEMO_PROMPT = (
-    "Scene: blue room. <S1>: left, woman with red hair. <S2>: right, man with glasses. "
-    '<S1> says: "hello". <S2> says: "hello".'
+    "Scene: blue room. <S1>: left, woman with a blue bob and big red glasses and earrings. "
+    "<S2>: right, man with a brown flat top and big blue glasses and a beard. "
+    '<S1> says: "red apple". <S2> says: "blue bird". Sounds: quiet.'
 )
 
 

@@ -399,12 +399,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         )
         device = device or self._execution_device
 
-        def encode(name: str, texts: list[str]) -> Tensor:
-            return self._encode_text(name, texts, max_sequence_length, device)
-
-        def repeat(embeds: Tensor) -> Tensor:
-            return embeds.to(device=device, dtype=dtype).repeat_interleave(num_videos_per_prompt, dim=0)
-
+        encode = partial(self._encode_text, max_sequence_length=max_sequence_length, device=device)
+        repeat = partial(_repeat_embeds, copies=num_videos_per_prompt, device=device, dtype=dtype)
         if prompt_embeds is None:
             prompt_embeds = encode("prompt", captions.texts)
         prompt_embeds = repeat(prompt_embeds)
@@ -1057,3 +1053,8 @@ def _check_generator(generator: torch.Generator | list[torch.Generator] | None, 
         raise ValueError(f"`generator` has {len(generators)} entries for {count} {what}.")
     if not all(entry is None or isinstance(entry, torch.Generator) for entry in generators):
         raise ValueError(f"`generator` must be a `torch.Generator` or a list of them, got {generator!r}.")
+
+
+def _repeat_embeds(embeds: Tensor, copies: int, device: torch.device, dtype: torch.dtype | None) -> Tensor:
+    """`copies` of each caption's embeddings, next to each other."""
+    return embeds.to(device=device, dtype=dtype).repeat_interleave(copies, dim=0)
