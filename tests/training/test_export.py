@@ -17,7 +17,14 @@ def exporting(config_values, tmp_path):
     components = tiny_components()
     for name in ("vae", "audio_vae", "vocoder"):
         components[name].save_pretrained(tmp_path / "codecs" / name)
-    sizes = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "face_size": 32, "max_voice_seconds": 0.5}
+    sizes = {
+        "height": 32,
+        "width": 32,
+        "num_frames": 5,
+        "num_inference_steps": 2,
+        "face_size": 32,
+        "max_voice_seconds": 0.5,
+    }
     return config_values | {
         "optimization": config_values["optimization"] | {"steps": 2, "warmup_steps": 1},
         "validation": {"every": 2, "num_samples": 2, "num_inference_steps": 2},
@@ -38,7 +45,9 @@ def test_the_exported_folder_generates(exporting):
         if name.startswith("transformer."):
             stored = pipe.transformer.get_parameter(name.removeprefix("transformer."))
             torch.testing.assert_close(stored.float(), average.half().float())
-    people = [Subject(face=Image.fromarray(np.eye(32, dtype=np.uint8)[..., None].repeat(3, 2) * 255)) for _ in range(2)]
+    people = [
+        Subject(face=Image.fromarray(np.eye(32, dtype=np.uint8)[..., None].repeat(3, 2) * 255)) for _ in range(2)
+    ]
     output = pipe("Scene: beach. <S1>: left, man. <S2>: right, woman.", subjects=people, guidance_scale=1.0)
     assert output.frames.shape == (1, 5, 32, 64, 3)
 

@@ -13,7 +13,13 @@ def tokenizer():
 
 def test_known_words_and_anchors_are_one_token_each(tokenizer):
     tokens = tokenizer.tokenize('Scene: green room. <S4>: left, woman. <S1> says: "apple".')
-    assert tokens == [*"scene : green room .".split(), "<S4>", *": left , woman .".split(), "<S1>", *'says : " apple " .'.split()]
+    assert tokens == [
+        *"scene : green room .".split(),
+        "<S4>",
+        *": left , woman .".split(),
+        "<S1>",
+        *'says : " apple " .'.split(),
+    ]
 
 
 def test_unknown_words_are_spelled(tokenizer):
