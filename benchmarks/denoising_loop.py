@@ -3,13 +3,15 @@
 Prints one table with three rows:
 
 - *ours*: `IAPPipeline.__call__` from embeddings to latents;
-- *published way*: the same call with the same weights and (asserted) the same result, but identity, caption and time are
-  computed in every call of the transformer and for every token, see `published_way.py`;
-- *two Wan models*: one diffusers `WanTransformer3DModel` per tower, which know neither identity nor each other, as a floor.
+- *published way*: the same call with the same weights and (asserted) the same result, but identity, caption and time
+  are computed in every call of the transformer and for every token, see `published_way.py`;
+- *two Wan models*: one diffusers `WanTransformer3DModel` per tower, which know neither identity nor each other, as a
+floor.
 
 Columns: operations of one conditional forward pass with the constants of the generation spread over its passes, as
 `torch.utils.flop_counter` counts them on a CPU (projections and convolutions) and with attention added; seconds per
-generation; times as slow as ours; share of the peak, which is a large float32 matrix product measured in the same rounds.
+generation; times as slow as ours; share of the peak, which is a large float32 matrix product measured in the same
+rounds.
 
     python -m benchmarks.denoising_loop --threads 2
 """

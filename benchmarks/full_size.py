@@ -1,7 +1,7 @@
 """How large the published size is, built and computed our way: counted on the meta device, nothing is allocated.
 
-Prints one table for `IAPTransformer3DModel()` with its default configuration, one face (256 tokens), one voice of 5 s and a
-clip of 704 x 1280 pixels and 121 frames:
+Prints one table for `IAPTransformer3DModel()` with its default configuration, one face (256 tokens), one voice of 5 s
+and a clip of 704 x 1280 pixels and 121 frames:
 
 - *parameters*: what the constructor builds. The published column is the sum over the names and shapes of its released
   checkpoint layout (video tower 10.48 B, audio tower 11.00 B, of which 6.04 B are never read);

@@ -3,7 +3,8 @@
 Prints one table, medians over the runs (files may be in the system's cache, nothing else is warm):
 
 - importing torch and the base classes of diffusers, and what `import iap_pipelines` takes on top;
-- `iap demo` (two people of the embedded checkpoint talk to each other), from the start of the process to the finished mp4;
+- `iap demo` (two people of the embedded checkpoint talk to each other), from the start of the process to the finished
+mp4;
 - its largest resident memory.
 
     python -m benchmarks.generate

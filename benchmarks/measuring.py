@@ -48,8 +48,8 @@ def measure_interleaved(candidates: Mapping[str, Callable[[], Any]], repeats: in
     """
     Time the candidates in turn, `repeats` times, so that whatever else the machine does meets all of them alike.
 
-    With one thread the clock is that thread's own processor time, which other programs do not lengthen; with more it is
-    wall time.
+    With one thread the clock is that thread's own processor time, which other programs do not lengthen; with more it
+    is wall time.
 
     Args:
         candidates: what to call, by name. Call them once before where the first call is slower.

@@ -6,8 +6,8 @@ Three things differ from `IAPTransformer3DModel`; the numbers that come out do n
 - time embedding, time MLP and the six modulations are evaluated for each token, target and identity alike;
 - every layer adds its own offsets to a `[B, L, 6, D]` tensor, instead of to `[B, 6, D]`.
 
-Left out, in favour of the published side: its rotation in complex128, its queries and feed-forward of identity tokens in
-the last layer (whose result is discarded), and its equality assertion in every block.
+Left out, in favour of the published side: its rotation in complex128, its queries and feed-forward of identity tokens
+in the last layer (whose result is discarded), and its equality assertion in every block.
 """
 
 from typing import Any

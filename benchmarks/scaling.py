@@ -1,8 +1,8 @@
 """How time grows with frames, subjects and steps, and that the cost of identity does not grow with steps.
 
 Prints one table: one thing at a time is changed from a base of 5 latent frames, one subject and 4 steps. *identity* is
-`IAPPipeline.encode_identity`, *loop* is `IAPPipeline.__call__` with people encoded before (caption, then all steps with
-guidance); *per step* is the loop divided by its steps.
+`IAPPipeline.encode_identity`, *loop* is `IAPPipeline.__call__` with people encoded before (caption, then all steps
+with guidance); *per step* is the loop divided by its steps.
 
     python -m benchmarks.scaling --threads 2
 """

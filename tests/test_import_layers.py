@@ -47,6 +47,7 @@ BASE = {
     "tokenizers",
     "torch",
     "torchaudio",
+    "tqdm",
     "transformers",
     "yaml",
 }

@@ -1,6 +1,7 @@
 """What the README shows works: its Python runs, its commands parse, the files it links to exist.
 
-A block is left out when an HTML comment says why, right before it: ``<!-- not executed: needs the published weights -->``.
+A block is left out when an HTML comment says why, right before it: ``<!-- not executed: needs the published weights
+-->``.
 """
 
 import re

@@ -1,4 +1,6 @@
-"""Draw still pictures of many people for the first stage: `python training/render_stills.py OUTPUT --num-people 1000`."""
+"""
+Draw still pictures of many people for the first stage: `python training/render_stills.py OUTPUT --num-people 1000`.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Make diffusers and its loaders know our classes, so that plain `DiffusionPipeline.from_pretrained` finds them.
 
-diffusers documents no extension point for this. Three of its module-level dictionaries and its own namespace are what its
-loaders consult (checked on 0.42 and 0.43; the dependency is pinned below 0.44, and tests load through every door).
+diffusers documents no extension point for this. Three of its module-level dictionaries and its own namespace are what
+its loaders consult (checked on 0.42 and 0.43; the dependency is pinned below 0.44, and tests load through every door).
 """
 
 from typing import Any

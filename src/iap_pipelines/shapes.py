@@ -1,7 +1,7 @@
 """Every size that follows from another size: pixels to latents to tokens, seconds to samples to latents.
 
-The transformer owns the arithmetic of its own positions; this file asks it for nothing and is asked by the pipeline, the
-trainer and the tests, so that a literal such as 157 never appears elsewhere.
+The transformer owns the arithmetic of its own positions; this file asks it for nothing and is asked by the pipeline,
+the trainer and the tests, so that a literal such as 157 never appears elsewhere.
 """
 
 import math
@@ -61,12 +61,14 @@ class CodecGeometry:
             if size <= 0 or size % multiple != 0:
                 lower = max(multiple, size // multiple * multiple)
                 raise ValueError(
-                    f"`{name}` must be a positive multiple of {multiple}, got {size}. Try {lower} or {lower + multiple}."
+                    f"`{name}` must be a positive multiple of {multiple}, got {size}. Try {lower} or "
+                    f"{lower + multiple}."
                 )
         if num_frames <= 0 or (num_frames - 1) % self.temporal_factor != 0:
             lower = max(0, num_frames - 1) // self.temporal_factor * self.temporal_factor + 1
             raise ValueError(
-                f"`num_frames` must be one more than a multiple of {self.temporal_factor}, got {num_frames}. Try {lower} or "
+                f"`num_frames` must be one more than a multiple of {self.temporal_factor}, got {num_frames}. Try "
+                f"{lower} or "
                 f"{lower + self.temporal_factor}."
             )
         if not (math.isfinite(frame_rate) and frame_rate > 0):

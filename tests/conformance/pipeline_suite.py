@@ -1,7 +1,7 @@
 """diffusers' pipeline tester mixins on `IAPPipeline`.
 
-Not collected by our own test run: `run.py` places this file inside a copy of diffusers' `tests` package, whose mixins it
-imports relatively, together with the tiny components of our own pipeline tests.
+Not collected by our own test run: `run.py` places this file inside a copy of diffusers' `tests` package, whose mixins
+it imports relatively, together with the tiny components of our own pipeline tests.
 """
 
 from pathlib import Path

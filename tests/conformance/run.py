@@ -1,14 +1,14 @@
 """
 Run diffusers' own tester mixins on our classes.
 
-diffusers publishes its mixins in the `tests` folder of its repository only, not in its package. Check that repository out,
-anywhere, and name the folder:
+diffusers publishes its mixins in the `tests` folder of its repository only, not in its package. Check that repository
+out, anywhere, and name the folder:
 
     python tests/conformance/run.py --diffusers-tests ~/diffusers/tests
     DIFFUSERS_TESTS=~/diffusers/tests python tests/conformance/run.py -- -k "Lora and not Pipeline"
 
-The parts that are needed are copied into a temporary folder together with our `*_suite.py`, because the mixins are imported
-relatively; nothing is written to either repository. What follows `--` goes to pytest.
+The parts that are needed are copied into a temporary folder together with our `*_suite.py`, because the mixins are
+imported relatively; nothing is written to either repository. What follows `--` goes to pytest.
 """
 
 import argparse
@@ -37,7 +37,8 @@ OUR_FILES = (
     HERE.parent / "pipelines" / "tiny_components.py",
     HERE.parent / "pipelines" / "tiny_people.py",
 )
-# The mixins skip what "requires a hardware accelerator". Some of it needs none: with `--without-accelerator` these run too.
+# The mixins skip what "requires a hardware accelerator". Some of it needs none: with `--without-accelerator` these
+# run too.
 LIFT_GATE = """\
 from .. import testing_utils
 
@@ -75,7 +76,7 @@ def main() -> int:
     parser.add_argument(
         "--without-accelerator",
         action="store_true",
-        help="also run, on the CPU, the tests that ask for an accelerator without needing one: compilation and casting",
+        help="also run, on the CPU, tests that ask for an accelerator without needing one: compilation and casting",
     )
     parser.add_argument("pytest_arguments", nargs="*", metavar="-- PYTEST ARGUMENTS")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """diffusers' model tester mixins on `IAPTransformer3DModel`.
 
-Not collected by our own test run: `run.py` places this file inside a copy of diffusers' `tests` package, whose mixins it
-imports relatively.
+Not collected by our own test run: `run.py` places this file inside a copy of diffusers' `tests` package, whose mixins
+it imports relatively.
 """
 
 from typing import Any
@@ -31,7 +31,9 @@ enable_full_determinism()
 
 
 class CastableIdentity(IAPIdentityInputs):
-    """The mixins rebuild every tuple from one iterable when they cast inputs; a NamedTuple wants its fields one by one."""
+    """
+    The mixins rebuild every tuple from one iterable when they cast inputs; a NamedTuple wants its fields one by one.
+    """
 
     def __new__(cls, *fields: Any, **named: Any) -> IAPIdentityInputs:
         if len(fields) == 1 and not torch.is_tensor(fields[0]):

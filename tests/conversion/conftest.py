@@ -248,7 +248,9 @@ class Official:
         return folder
 
     def write_all(self, folder: Path) -> OfficialSources:
-        """One file per component, in the formats that they are published in (the vocoder without weight norm: quicker)."""
+        """
+        One file per component, in the formats that they are published in (the vocoder without weight norm: quicker).
+        """
         save_file(self.fill(dual_tower_layout(), 1, torch.bfloat16), folder / "dual_tower.safetensors")
         torch.save(self.fill(video_vae_layout(), 2), folder / "Wan2.2_VAE.pth")
         torch.save(self.fill(text_encoder_layout(), 3, torch.bfloat16), folder / "umt5.pth")

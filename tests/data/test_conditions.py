@@ -19,8 +19,8 @@ def test_permuting_twice_gives_the_caption_back():
 def test_anchors_follow_their_people():
     caption = permute_subjects(StructuredCaption.parse(CAPTION), [1, 0])
     assert caption.render() == (
-        'Scene: <S1> waves in a green room. <S1>: right, man. <S2>: left, woman with red hair. <S2> says: "red apple". '
-        '<S1> says: "blue bird". Sounds: <S2> laughs.'
+        "Scene: <S1> waves in a green room. <S1>: right, man. <S2>: left, woman with red hair. "
+        '<S2> says: "red apple". <S1> says: "blue bird". Sounds: <S2> laughs.'
     )
 
 

@@ -1,4 +1,6 @@
-"""Every file of ../shared/media: the good ones are read as the manifest describes them, the bad ones refused in a line."""
+"""
+Every file of ../shared/media: the good ones are read as the manifest describes them, the bad ones refused in a line.
+"""
 
 from pathlib import Path
 

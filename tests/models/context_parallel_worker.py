@@ -1,9 +1,10 @@
 """
 One of two processes that share every sequence between them: RANK=0 python context_parallel_worker.py STORE_FILE.
 
-`enable_parallelism` insists on an accelerator when it looks for its device. Everything after that it does without one: this
-takes the same steps with a mesh of CPU processes, so that the model's plan, its processor and diffusers' hooks are the true
-ones.
+`enable_parallelism` insists on an accelerator when it looks for its device. Everything after that it does without
+one: this
+takes the same steps with a mesh of CPU processes, so that the model's plan, its processor and diffusers' hooks are
+the true ones.
 """
 
 import os

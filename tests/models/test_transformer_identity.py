@@ -153,7 +153,9 @@ def _encode(model, identity):
 
 @pytest.mark.parametrize("identity_attention", ["all", "per_subject"])
 def test_who_a_subject_depends_on(make_transformer, make_person, gather, identity_attention):
-    """`per_subject`: on nobody else, so that people can be cached and composed. `all`: on everybody, from layer 1 on."""
+    """
+    `per_subject`: on nobody else, so that people can be cached and composed. `all`: on everybody, from layer 1 on.
+    """
     model = make_transformer(
         identity_attention=identity_attention, identity_position="after_clip", num_identity_slots=4
     )

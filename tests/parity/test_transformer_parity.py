@@ -1,4 +1,6 @@
-"""The dual tower against numbers of the published code; every case, shape and configuration comes from the manifest."""
+"""
+The dual tower against numbers of the published code; every case, shape and configuration comes from the manifest.
+"""
 
 import json
 import os

@@ -49,7 +49,7 @@ import iap_pipelines
 from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 
-torch.set_num_threads(1)
+torch.set_num_threads({torch.get_num_threads()})
 pipe = DiffusionPipeline.from_pretrained({str(folder)!r})
 frames, audio = pipe("a room", generator=torch.Generator().manual_seed(0), output_type="pt", return_dict=False)
 save_file({{"frames": frames.contiguous(), "audio": audio}}, {str(tmp_path / "clip.safetensors")!r})

@@ -15,7 +15,9 @@ SAMPLING_RATE = 16_000
 
 
 class Clip(NamedTuple):
-    """What a call with `output_type="latent"` returns: the cheapest thing that depends on everything but the decoders."""
+    """
+    What a call with `output_type="latent"` returns: the cheapest thing that depends on everything but the decoders.
+    """
 
     video: Tensor
     audio: Tensor

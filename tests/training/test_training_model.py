@@ -36,7 +36,9 @@ def test_conditions_encoded_once_give_what_repeated_ones_give(trainer, step):
 
 
 def test_references_are_conditions_and_never_targets(trainer, step):
-    """The loss covers as many values as the target has: with other references it changes only through the prediction."""
+    """
+    The loss covers as many values as the target has: with other references it changes only through the prediction.
+    """
     batch, noise = step
     trainer.model.transformer.video_head.proj_out.weight.data.zero_()
     trainer.model.transformer.audio_head.proj_out.weight.data.zero_()

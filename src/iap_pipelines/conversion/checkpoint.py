@@ -68,7 +68,9 @@ class SafetensorsFile:
 
 
 class TorchFile:
-    """One file written by `torch.save`. `layout` maps each name to a tensor of its shape and dtype on the meta device."""
+    """
+    One file written by `torch.save`. `layout` maps each name to a tensor of its shape and dtype on the meta device.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -88,8 +90,10 @@ class TorchFile:
             self._is_mappable = zipfile.is_zipfile(self.path)
             if not self._is_mappable and self.path.stat().st_size > _MAX_UNMAPPABLE_BYTES:
                 raise ConversionError(
-                    f"{self.path} is not a complete file of `torch.save` (a zip archive), or it was written in the format of "
-                    "torch before 1.6, which can only be read as a whole. Fetch it again, or save it again as .safetensors."
+                    f"{self.path} is not a complete file of `torch.save` (a zip archive), or it was written in the "
+                    f"format of "
+                    "torch before 1.6, which can only be read as a whole. Fetch it again, or save it again as "
+                    ".safetensors."
                 )
             loaded = torch.load(self.path, map_location="cpu", weights_only=True, mmap=self._is_mappable or None)
         except pickle.UnpicklingError as error:

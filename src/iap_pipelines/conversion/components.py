@@ -51,7 +51,8 @@ from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
 
 
 _BASE_ADVICE = (
-    "There are no parameters for identity tokens at all, as in a base checkpoint. `initialise_identity` starts them as copies "
+    "There are no parameters for identity tokens at all, as in a base checkpoint. `initialise_identity` starts them "
+    "as copies "
     "of the ordinary ones."
 )
 
@@ -69,8 +70,8 @@ def plan_transformer(
     Args:
         source: official checkpoint.
         attention_head_dim: channels of one head, which the shapes of a checkpoint do not tell.
-        initialise_identity: a base checkpoint has no parameters for identity tokens; give each the value of the ordinary
-            parameter it is a copy of before training. Without this, such a checkpoint is refused.
+        initialise_identity: a base checkpoint has no parameters for identity tokens; give each the value of the
+            ordinary parameter it is a copy of before training. Without this, such a checkpoint is refused.
         config: configuration of the transformer, if it is known. `None` reads it off the shapes.
     """
     require_kind(source, "transformer", DUAL_TOWER)

@@ -79,8 +79,8 @@ def convert_official(
     """
     Convert official files into one folder for `IAPPipeline.from_pretrained`.
 
-    Everything is checked before anything is read. Tensors are then read, converted and written one at a time, into a folder
-    that takes its final name when it is complete.
+    Everything is checked before anything is read. Tensors are then read, converted and written one at a time, into a
+    folder that takes its final name when it is complete.
 
     Args:
         sources: the official files.
@@ -89,8 +89,8 @@ def convert_official(
             keeps the precision of the files. Codecs keep theirs in any case.
         max_shard_size: limit of one weights file, in bytes or as in `"5GB"`.
         attention_head_dim: channels of one head of the transformer, which its file does not tell.
-        initialise_identity: accept a base checkpoint without parameters for identity tokens and start each of them as a
-            copy of its base parameter.
+        initialise_identity: accept a base checkpoint without parameters for identity tokens and start each of them as
+            a copy of its base parameter.
         dry_run: check and report, read and write nothing.
 
     Raises:
@@ -207,7 +207,8 @@ def _check_together(plans: dict[str, ComponentPlan], tokenizer: TokenizerPlan) -
     vocab_size = size("text_encoder", "shared.weight", 0)
     if tokenizer.num_tokens > vocab_size:
         raise ConversionError(
-            f"`tokenizer` {tokenizer.folder} knows {tokenizer.num_tokens} tokens, but `text_encoder` only {vocab_size}."
+            f"`tokenizer` {tokenizer.folder} knows {tokenizer.num_tokens} tokens, but `text_encoder` only "
+            f"{vocab_size}."
         )
 
 

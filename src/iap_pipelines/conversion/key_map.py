@@ -14,7 +14,7 @@ class KeyMap:
 
     Example:
 
-    >>> names = KeyMap([("blocks.{layer}.norm.{p}", "layers.{layer}.norm1.{p}")], {"layer": r"\\d+", "p": "weight|bias"})
+    >>> names = KeyMap([("blocks.{n}.norm.{p}", "layers.{n}.norm1.{p}")], {"n": r"\\d+", "p": "weight|bias"})
     >>> names.to_ours("blocks.3.norm.bias")
     'layers.3.norm1.bias'
     >>> names.to_official("layers.3.norm1.bias")

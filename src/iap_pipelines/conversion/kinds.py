@@ -32,7 +32,8 @@ def require_kind(source: Source, argument: str, *wanted: str) -> str:
     """What `source` is, if that is one of the `wanted` kinds."""
     if WAN_VIDEO_VAE in wanted and any(key in source.layout for key in _OLD_VIDEO_VAE_KEYS):
         raise ConversionError(
-            f"`{argument}` {source.path} is the Wan2.1 video VAE (16 latent channels). Take that of Wan2.2 (`Wan2.2_VAE.pth`)."
+            f"`{argument}` {source.path} is the Wan2.1 video VAE (16 latent channels). Take that of Wan2.2 "
+            f"(`Wan2.2_VAE.pth`)."
         )
     kind = next(
         (kind for kind, pattern in _KINDS.items() if any(re.fullmatch(pattern, key) for key in source.layout)), None

@@ -1,8 +1,9 @@
 """What will be done to one official checkpoint, worked out and checked before a single tensor is read.
 
-A plan is a list of steps. Run on meta tensors they tell every name, shape and dtype that will come out; run on the file's
-tensors, one after another, they are the conversion. So a dry run is the conversion itself, and a file that does not fit is
-refused at once.
+A plan is a list of steps. Run on meta tensors they tell every name, shape and dtype that will come out; run on the
+file's
+tensors, one after another, they are the conversion. So a dry run is the conversion itself, and a file that does not
+fit is refused at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,14 +83,17 @@ class ComponentPlan:
             for name, tensor in converted.items():
                 if name in layout:
                     raise ConversionError(
-                        f"`{self.name}` {self.source.path}: several keys give `{self.official_name(name)}`, one of them is "
+                        f"`{self.name}` {self.source.path}: several keys give `{self.official_name(name)}`, one of "
+                        f"them is "
                         f"`{step.official_keys[0]}`."
                     )
                 layout[name] = tensor.to("meta")
         return layout
 
     def check(self) -> None:
-        """Raise [`ConversionError`] unless the steps give exactly what the class needs, from ordinary float tensors."""
+        """
+        Raise [`ConversionError`] unless the steps give exactly what the class needs, from ordinary float tensors.
+        """
         self._check_dtypes()
         problems = []
         missing = [self.official_name(key) for key in self.expected if key not in self.layout]
@@ -119,7 +123,8 @@ class ComponentPlan:
         unusable = [key for step in self.steps for key in step.official_keys if not self._is_floating(key)]
         if unusable:
             raise ConversionError(
-                f"`{self.name}` {self.source.path} holds {_dtype_name(self.source.layout[unusable[0]].dtype)} weights, such as "
+                f"`{self.name}` {self.source.path} holds {_dtype_name(self.source.layout[unusable[0]].dtype)} "
+                f"weights, such as "
                 f"`{unusable[0]}`. Quantised checkpoints cannot be converted; take the one in bfloat16 or float32."
             )
 
@@ -131,8 +136,8 @@ class ComponentPlan:
         Our names to meta tensors of the dtypes that will be written.
 
         Args:
-            dtype: of all parameters but the precise ones. `None` keeps the precision of the file, which is its widest dtype
-                if it mixes several. Nothing is stored in more than float32.
+            dtype: of all parameters but the precise ones. `None` keeps the precision of the file, which is its widest
+                dtype if it mixes several. Nothing is stored in more than float32.
         """
         widest = widest_dtype(self.layout.values())
         precise = [tensor for name, tensor in self.layout.items() if self._is_precise(name)]

@@ -30,7 +30,8 @@ class ComponentReport:
     def render(self) -> list[str]:
         lines = [
             f"{self.name} ({self.class_name})",
-            f"  from: {_plural(self.num_source_keys, 'key')}, {_size(self.num_source_bytes)}, {_names(self.source_dtypes)}",
+            f"  from: {_plural(self.num_source_keys, 'key')}, {_size(self.num_source_bytes)}, "
+            f"{_names(self.source_dtypes)}",
             *(f"    {path}" for path in self.source_files),
             f"  to:   {_plural(self.num_tensors, 'tensor')}, {self.num_parameters:,} parameters, "
             f"{_size(self.num_bytes)}, {_names(self.dtypes)}, in {_plural(len(self.shard_bytes), 'file')}",

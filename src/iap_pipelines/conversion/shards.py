@@ -1,8 +1,9 @@
 """Writing safetensors files tensor by tensor.
 
-`safetensors.torch.save_file` wants every tensor of a file in memory at once. Names, shapes and dtypes of a conversion are
-known beforehand, so here a file's header is written first and each tensor goes straight to its place when it comes: memory
-holds one tensor, never a shard.
+`safetensors.torch.save_file` wants every tensor of a file in memory at once. Names, shapes and dtypes of a conversion
+are
+known beforehand, so here a file's header is written first and each tensor goes straight to its place when it comes:
+memory holds one tensor, never a shard.
 """
 
 import json
@@ -26,8 +27,8 @@ class ShardWriter:
     Args:
         folder: existing folder to write to.
         weights_name: file name without suffix; `diffusion_pytorch_model` for diffusers, `model` for transformers.
-        layout: name to a meta tensor of the shape and dtype that will be written, in the order of arrival (any other order
-            works too, with more files open at a time).
+        layout: name to a meta tensor of the shape and dtype that will be written, in the order of arrival (any other
+            order works too, with more files open at a time).
         max_shard_size: limit of one file in bytes, or as in `"5GB"`; a single larger tensor gets a file of its own.
 
     Example:

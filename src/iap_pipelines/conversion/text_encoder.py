@@ -1,4 +1,6 @@
-"""Names of the UMT5 encoder as Wan publishes it (`models_t5_umt5-xxl-enc-bf16.pth`) in transformers' `UMT5EncoderModel`."""
+"""
+Names of the UMT5 encoder as Wan publishes it (`models_t5_umt5-xxl-enc-bf16.pth`) in transformers' `UMT5EncoderModel`.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,8 +1,9 @@
 """Names of the published dual tower in our transformer.
 
-The published checkpoint holds every parameter twice over: each layer repeats most of its weights as `*_prime` for identity
-tokens. Only the video tower reads its copies, and the last layer reads only those that make keys and values. The rest is
-dead: 6.04 billion parameters never touched and 0.11 billion whose result is thrown away.
+The published checkpoint holds every parameter twice over: each layer repeats most of its weights as `*_prime` for
+identity
+tokens. Only the video tower reads its copies, and the last layer reads only those that make keys and values. The rest
+is dead: 6.04 billion parameters never touched and 0.11 billion whose result is thrown away.
 """
 
 from collections.abc import Mapping
@@ -75,8 +76,8 @@ def transformer_key(official_key: str, num_layers: int) -> str | None:
     Our name of one official parameter.
 
     Args:
-        official_key: name in the published checkpoint, such as `video_model.blocks.0.self_attn.q_prime.weight`. The base
-            model wraps the modulation of a block once more (`modulation.modulation`); that name is known too.
+        official_key: name in the published checkpoint, such as `video_model.blocks.0.self_attn.q_prime.weight`. The
+            base model wraps the modulation of a block once more (`modulation.modulation`); that name is known too.
         num_layers: layers of the checkpoint; the last one's identity stream is smaller.
 
     Returns:
@@ -109,7 +110,9 @@ def official_transformer_key(our_key: str) -> str:
 
 
 def base_transformer_key(our_key: str) -> str | None:
-    """The official parameter that an identity parameter is a copy of before training; `None` for every other parameter."""
+    """
+    The official parameter that an identity parameter is a copy of before training; `None` for every other parameter.
+    """
     return official_transformer_key(our_key.replace(".identity.", ".")) if ".identity." in our_key else None
 
 

@@ -13,7 +13,9 @@ from iap_pipelines.conversion.key_map import KeyMap, count_levels
 
 
 _RES_BLOCKS = 2
-"""Residual blocks per level of the encoder; the decoder has one more. What follows them in a level is its resampler."""
+"""
+Residual blocks per level of the encoder; the decoder has one more. What follows them in a level is its resampler.
+"""
 
 # Mean and standard deviation of the 48 latent channels: published with the model's code, not in its checkpoint.
 LATENTS_MEAN = (
@@ -71,7 +73,9 @@ _KEYS = KeyMap(
 
 
 def video_vae_key(official_key: str) -> str:
-    """The name in `AutoencoderKLWan` of one published parameter. Raises `KeyError` for a name that Wan2.2 does not have."""
+    """
+    The name in `AutoencoderKLWan` of one published parameter. Raises `KeyError` for a name that Wan2.2 does not have.
+    """
     return _KEYS.to_ours(official_key)
 
 

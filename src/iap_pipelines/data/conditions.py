@@ -22,7 +22,8 @@ class ConditionDropout:
         identity: no references at all, of nobody.
         face: the face of one subject.
         voice: the voice of one subject.
-        appearance: the words for one subject's looks become `generic_appearance`, so that looks must come from the face.
+        appearance: the words for one subject's looks become `generic_appearance`, so that looks must come from the
+            face.
         generic_appearance: those words.
     """
 

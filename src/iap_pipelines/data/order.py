@@ -9,8 +9,8 @@ class DataOrder:
     """
     Batches of one bucket each, shuffled anew every epoch.
 
-    There is no position to save: `batch(step)` is computed from the seed. A batch is that of all processes together; each
-    takes its share, so that the order stays the same when their number changes.
+    There is no position to save: `batch(step)` is computed from the seed. A batch is that of all processes together;
+    each takes its share, so that the order stays the same when their number changes.
 
     Args:
         buckets: per bucket (clips that can be stacked), the indices of its samples.

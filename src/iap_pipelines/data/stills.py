@@ -1,7 +1,7 @@
 """A folder of still pictures of drawn people, in the form of a clip folder: cheap food for the first stage.
 
-Identity is learned from many people rather than from many pictures of few, and a still costs milliseconds where a clip with
-speech costs a second.
+Identity is learned from many people rather than from many pictures of few, and a still costs milliseconds where a
+clip with speech costs a second.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Training samples from precomputed latents, and their batches.
 
-Letters: B samples of a batch, R noise draws per sample, C and C_audio latent channels, F latent frames, h, w latent rows and
+Letters: B samples of a batch, R noise draws per sample, C and C_audio latent channels, F latent frames, h, w latent
+    rows and
 columns, L audio latents, l latents of one recording, T caption tokens.
 """
 
@@ -59,8 +60,8 @@ class SampleSettings:
 
     Args:
         target: `frames` learns single frames, `audio` sound alone, `clips` both together.
-        num_draws: times each sample is noised per step (single frames: different ones of the clip). Caption and references
-            are encoded once for all draws.
+        num_draws: times each sample is noised per step (single frames: different ones of the clip). Caption and
+            references are encoded once for all draws.
         num_views: fewest and most pictures per face.
         voice_latents: fewest and most latents of a voice recording; a random piece is cut out.
         dropout: which conditions are left out, and how often.

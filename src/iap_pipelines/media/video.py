@@ -38,7 +38,9 @@ _ANY_FRAME_RATE = 25.0
 """For a single picture whose file states no rate."""
 
 _MAX_STATED_FRAME_RATE = 60.0
-"""Where memory is estimated: some recorders state the rate of their clock, a thousand per second, for the pictures'."""
+"""
+Where memory is estimated: some recorders state the rate of their clock, a thousand per second, for the pictures'.
+"""
 
 _MIN_BYTES_PER_FRAME = 4096
 """Charged for a frame however small, so that endless tiny frames reach the limit as well."""

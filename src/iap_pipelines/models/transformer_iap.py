@@ -145,7 +145,8 @@ class IAPTransformerOutput(BaseOutput):
 
 def apply_rotary_emb(hidden_states: Tensor, rotary_emb: RotaryTables) -> Tensor:
     """Rotate neighbouring channel pairs of `hidden_states` `[B, L, H, K]`."""
-    # Shifted copies stay contiguous: splitting even from odd channels and stacking them again takes three times as long.
+    # Shifted copies stay contiguous: splitting even from odd channels and stacking them again takes three times as
+    # long.
     rotated = hidden_states * rotary_emb.own
     rotated = torch.addcmul(rotated, hidden_states.roll(-1, dims=-1), rotary_emb.following)
     rotated = torch.addcmul(rotated, hidden_states.roll(1, dims=-1), rotary_emb.preceding)
@@ -205,9 +206,10 @@ class IAPAttention(nn.Module, AttentionModuleMixin):
         dim: model channels D.
         heads: number of heads H.
         eps: of the RMS norms, which run over all D channels before the head split.
-        is_cross_attention: keys and values come from the caption, and a second pair of projections reads the other tower.
-        has_queries: `False` builds only the key and value side (the last layer's identity stream: nobody reads what its
-            queries would make).
+        is_cross_attention: keys and values come from the caption, and a second pair of projections reads the other
+            tower.
+        has_queries: `False` builds only the key and value side (the last layer's identity stream: nobody reads what
+            its queries would make).
     """
 
     _default_processor_cls = IAPAttnProcessor
@@ -305,8 +307,8 @@ class IAPStream(nn.Module):
         self, tokens: StreamTokens, normed: Tensor, key_value: KeyValue, is_identity: bool = False
     ) -> StreamTokens:
         gate = self.modulation(tokens.time_modulation)[2]
-        # Feature caches replace `attn1.forward` and count its calls as steps. Identity tokens do not change from step to
-        # step and may share `attn1` with the target, so they go around it.
+        # Feature caches replace `attn1.forward` and count its calls as steps. Identity tokens do not change from step
+        # to step and may share `attn1` with the target, so they go around it.
         attention = partial(self.attn1.processor, self.attn1) if is_identity else self.attn1
         attn_output = attention(normed, key_value, tokens.rotary_emb, tokens.attention_mask)
         return tokens._replace(hidden_states=_add_gated(tokens.hidden_states, attn_output, gate))
@@ -428,8 +430,8 @@ class IAPTransformerBlock(nn.Module):
 class IAPRotaryEmbedding(nn.Module):
     """Rotary tables for one sequence of latent frames, each a grid of `height` x `width` tokens.
 
-    The K / 2 channel pairs are divided among frame, row and column as in Wan: (c - 2 (c // 3), c // 3, c // 3). A sound has
-    a 1 x 1 grid, so its row and column pairs are not rotated: both towers share one time axis.
+    The K / 2 channel pairs are divided among frame, row and column as in Wan: (c - 2 (c // 3), c // 3, c // 3). A
+    sound has a 1 x 1 grid, so its row and column pairs are not rotated: both towers share one time axis.
     """
 
     def __init__(self, attention_head_dim: int, theta: float) -> None:
@@ -520,7 +522,8 @@ class IAPConditionEmbedder(nn.Module):
 
     def embed_time(self, timestep: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """`[B]` in 0..1000 to the time vector `[B, D]` (for the head) and its six modulations `[B, 6, D]`."""
-        # The product below reaches 1000 rad, where float32 loses 3e-5: half of what separates us from the published numbers.
+        # The product below reaches 1000 rad, where float32 loses 3e-5: half of what separates us from the published
+        # numbers.
         precise = torch.float32 if timestep.device.type in ("mps", "npu") else torch.float64
         half = self.freq_dim // 2
         exponents = torch.arange(half, device=timestep.device, dtype=precise) / half
@@ -549,8 +552,8 @@ class IAPHead(nn.Module):
 
 def _apply_group_offload_hook(method: Callable) -> Callable:
     """
-    Run the model's group offloading hook around a method other than `forward`, as `apply_forward_hook` does with the hook
-    of accelerate: without it, embedders and identity projections would still be on the offload device.
+    Run the model's group offloading hook around a method other than `forward`, as `apply_forward_hook` does with the
+    hook of accelerate: without it, embedders and identity projections would still be on the offload device.
     """
 
     @wraps(method)
@@ -592,8 +595,8 @@ class IAPTransformer3DModel(
         freq_dim (`int`, defaults to `256`):
             Channels of the sinusoidal time embedding.
         audio_embed_dim (`int`, *optional*):
-            Inner channels of the gated convolution that embeds audio latents. `None` takes the published rule: two thirds of
-            four times the width, rounded up to a multiple of 256.
+            Inner channels of the gated convolution that embeds audio latents. `None` takes the published rule: two
+            thirds of four times the width, rounded up to a multiple of 256.
         eps (`float`, defaults to `1e-6`):
             Of every norm.
         rope_theta (`float`, defaults to `10000.0`):
@@ -601,14 +604,16 @@ class IAPTransformer3DModel(
         audio_position_scale (`float`, defaults to `0.19676`):
             Latent video frames per audio latent, which puts both towers on one time axis.
         identity_weights (`dict[str, str]`, *optional*):
-            Per tower (`"video"`, `"audio"`): `"separate"` gives identity tokens weights of their own, `"shared"` lets them use
-            the tower's, `"released"` builds a model that only accepts precomputed `identity_memory` on that tower. `None` is
-            the published choice, separate for video and shared for audio.
+            Per tower (`"video"`, `"audio"`): `"separate"` gives identity tokens weights of their own, `"shared"` lets
+            them use
+            the tower's, `"released"` builds a model that only accepts precomputed `identity_memory` on that tower.
+            `None` is the published choice, separate for video and shared for audio.
         identity_attention (`str`, defaults to `"all"`):
-            `"all"` lets the identity tokens of all subjects see each other (published); `"per_subject"` makes a subject's keys
-            and values independent of who else is there.
+            `"all"` lets the identity tokens of all subjects see each other (published); `"per_subject"` makes a
+            subject's keys and values independent of who else is there.
         identity_position (`str`, defaults to `"fixed"`):
-            `"fixed"` puts references at `face_position` and `voice_position` whatever the clip (published); `"after_clip"`
+            `"fixed"` puts references at `face_position` and `voice_position` whatever the clip (published);
+            `"after_clip"`
             starts where the clip ends and gives each subject the same span in both towers, so nothing ever collides.
         face_position (`int`, defaults to `31`):
             First latent frame position of faces when `identity_position="fixed"`.
@@ -617,8 +622,8 @@ class IAPTransformer3DModel(
         identity_span (`int`, defaults to `64`):
             Latent frame positions reserved per subject when `identity_position="after_clip"`.
         num_identity_slots (`int`, defaults to `0`):
-            Number of learned identity vectors. Subject k's vector is added to its face and its voice tokens, which tells the
-            towers that they belong together. 0 builds none (published).
+            Number of learned identity vectors. Subject k's vector is added to its face and its voice tokens, which
+            tells the towers that they belong together. 0 builds none (published).
     """
 
     _supports_gradient_checkpointing = True
@@ -803,8 +808,8 @@ class IAPTransformer3DModel(
         Args:
             hidden_states (`torch.Tensor` of shape `(batch_size, in_channels, num_frames, height, width)`, *optional*):
                 Noisy video latents. `None` runs the audio tower alone.
-            audio_hidden_states (`torch.Tensor` of shape `(batch_size, num_audio_latents, audio_in_channels)`, *optional*):
-                Noisy audio latents. `None` runs the video tower alone.
+            audio_hidden_states (`torch.Tensor` of shape `(batch_size, num_audio_latents, audio_in_channels)`,
+                *optional*): Noisy audio latents. `None` runs the video tower alone.
             timestep (`torch.Tensor` of shape `(batch_size,)`):
                 Between 0 (clean) and 1000 (noise).
             encoder_hidden_states (`torch.Tensor` of shape `(batch_size, sequence_length, text_dim)`, *optional*):
@@ -956,7 +961,8 @@ class IAPTransformer3DModel(
             if present is not None:
                 if kind == "released":
                     raise ValueError(
-                        f"The {name} identity weights of this model were released; it takes `identity_memory` computed "
+                        f"The {name} identity weights of this model were released; it takes `identity_memory` "
+                        f"computed "
                         "before that, not new references. Load the full checkpoint to add people."
                     )
                 embed = self._embed_faces if name == "video" else self._embed_voices
@@ -1070,7 +1076,9 @@ def _subjects_or_default(subjects: Tensor | None, batch_size: int, num_entries: 
 
 
 def _length_before(lengths: Tensor, subjects: Tensor | None = None) -> Tensor:
-    """Summed `lengths` `[B, N]` of the entries before each entry; only those of the same subject if `subjects` is given."""
+    """
+    Summed `lengths` `[B, N]` of the entries before each entry; only those of the same subject if `subjects` is given.
+    """
     if subjects is None:
         return lengths.cumsum(dim=1) - lengths
     is_before = (subjects[:, :, None] == subjects[:, None, :]).tril(diagonal=-1)

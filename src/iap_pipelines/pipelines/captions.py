@@ -18,8 +18,8 @@ class CaptionInputs:
     `IAPPipeline.__call__`.
 
     Raises:
-        ValueError: an empty caption, a missing one, one given twice, another number of negative prompts, embeddings of the
-            wrong shape or with NaN.
+        ValueError: an empty caption, a missing one, one given twice, another number of negative prompts, embeddings
+            of the wrong shape or with NaN.
     """
 
     prompt: Prompt | Sequence[Prompt] | None = None

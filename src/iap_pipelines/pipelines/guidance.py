@@ -1,8 +1,8 @@
 """Guidance as arithmetic on named predictions, and the plan of which predictions a generation needs.
 
 A *branch* is one call of the transformer per step. The conditional branch has everything; each other branch leaves
-something out, and its contrast with the conditional branch says what that something contributes. A scale of 1 adds none
-of it, so a branch whose scales are all 1 is never computed.
+something out, and its contrast with the conditional branch says what that something contributes. A scale of 1 adds
+none of it, so a branch whose scales are all 1 is never computed.
 """
 
 import math
@@ -29,8 +29,8 @@ def apply_guidance(predictions: Mapping[str, Tensor], scales: Mapping[str, Tenso
     """
     Move the conditional prediction away from what it would be without a condition.
 
-    `conditional + sum over branches of (scale - 1) * (conditional - prediction of the branch)`. With one branch this is
-    classifier-free guidance (arXiv 2207.12598).
+    `conditional + sum over branches of (scale - 1) * (conditional - prediction of the branch)`. With one branch this
+    is classifier-free guidance (arXiv 2207.12598).
 
     Args:
         predictions: velocities by branch name, all of one shape; must contain `"conditional"`.
@@ -86,10 +86,12 @@ class GuidancePlan:
 @dataclass(frozen=True)
 class GuidanceSettings:
     """
-    Guidance as the user asks for it; fields are named as the arguments of `IAPPipeline.__call__`. 1 is neutral everywhere.
+    Guidance as the user asks for it; fields are named as the arguments of `IAPPipeline.__call__`. 1 is neutral
+    everywhere.
 
     Raises:
-        ValueError: a scale that is negative or not finite, an unknown `compat`, layers to skip in a branch that never runs.
+        ValueError: a scale that is negative or not finite, an unknown `compat`, layers to skip in a branch that never
+            runs.
     """
 
     guidance_scale: float = 4.0

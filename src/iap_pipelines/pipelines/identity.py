@@ -146,8 +146,8 @@ def load_subject(subject: Subject | SubjectLatents, index: int) -> LoadedSubject
         index: position in `subjects`, from 0; used in messages.
 
     Raises:
-        ValueError: a file that cannot be read, a picture too small for a face, a recording that is empty, silent or too
-            short, scales of somebody without references. The message names the subject, the file and the reason.
+        ValueError: a file that cannot be read, a picture too small for a face, a recording that is empty, silent or
+            too short, scales of somebody without references. The message names the subject, the file and the reason.
     """
     name = getattr(subject, "name", None)
     who = f"`subjects[{index}]`" + (f" ({name})" if name else "")
@@ -181,7 +181,8 @@ def _load_face(view: str | os.PathLike | Image.Image, who: str) -> Image.Image:
             raise ValueError(f"Face of {who}: {error}") from error
     if min(image.size) < MIN_FACE_PIXELS:
         raise ValueError(
-            f"Face of {who}: {name}: {image.width}x{image.height} pixels are too few, at least {MIN_FACE_PIXELS} are needed."
+            f"Face of {who}: {name}: {image.width}x{image.height} pixels are too few, at least {MIN_FACE_PIXELS} are "
+            f"needed."
         )
     if all(low == high for low, high in image.getextrema()):
         raise ValueError(f"Face of {who}: {name}: the picture is one flat colour, there is nobody in it.")
@@ -201,7 +202,8 @@ def _load_voice(voice: str | os.PathLike | AudioSamples | None, who: str) -> Aud
             raise ValueError(f"Voice of {who}: {error}") from error
     if audio.duration_seconds < MIN_VOICE_SECONDS:
         raise ValueError(
-            f"Voice of {who}: {name}: {audio.duration_seconds:.2f} s of sound, at least {MIN_VOICE_SECONDS} s are needed."
+            f"Voice of {who}: {name}: {audio.duration_seconds:.2f} s of sound, at least {MIN_VOICE_SECONDS} s are "
+            f"needed."
         )
     # A constant is as silent as zero.
     if (audio.samples - audio.samples.mean(dim=-1, keepdim=True)).abs().max() < SILENCE_PEAK:
@@ -228,8 +230,8 @@ def collate_identity(samples: Sequence[Sequence[SubjectLatents]]) -> IAPIdentity
     Bring the subjects of several samples into one batch; the transformer masks what is padding.
 
     Args:
-        samples: per sample, its subjects in the order of their anchors. Samples may have different numbers of subjects,
-            views and lengths of speech.
+        samples: per sample, its subjects in the order of their anchors. Samples may have different numbers of
+            subjects, views and lengths of speech.
 
     Returns:
         [`IAPIdentityInputs`], or `None` if nobody has a face or a voice.
@@ -283,8 +285,8 @@ class EncodedIdentity:
     """
     The people of a generation, encoded for good: what `IAPPipeline.encode_identity` returns.
 
-    Pass it as `identity` instead of `subjects` to skip reading and encoding, or to use a model whose identity weights were
-    released. It belongs to one set of people, one clip length and one model.
+    Pass it as `identity` instead of `subjects` to skip reading and encoding, or to use a model whose identity weights
+    were released. It belongs to one set of people, one clip length and one model.
     """
 
     memories: Mapping[IdentityKey, IAPIdentityMemory | None]

@@ -77,8 +77,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
     r"""
     Generates clips in which given people appear, speak with their own voices, and each say their own lines.
 
-    Implements "Identity as Presence" (arXiv 2603.17889) for one to several subjects. Inherits loading, saving, offloading
-    and device placement from [`DiffusionPipeline`].
+    Implements "Identity as Presence" (arXiv 2603.17889) for one to several subjects. Inherits loading, saving,
+    offloading and device placement from [`DiffusionPipeline`].
 
     Args:
         tokenizer ([`PreTrainedTokenizerBase`]):
@@ -277,7 +277,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             captions.check_anchors(repeat_rows(num_subjects, num_prompts // len(num_subjects)))
         if guidance.has_identity_guidance and not people.has_references:
             raise ValueError(
-                "`face_guidance_scale` and `voice_guidance_scale` have no effect without a face or a voice in `subjects`."
+                "`face_guidance_scale` and `voice_guidance_scale` have no effect without a face or a voice in "
+                "`subjects`."
             )
         if isinstance(people, LoadedIdentity):
             self._check_references(people, clip, guidance.is_official)
@@ -298,7 +299,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 )
 
     def _check_references(self, people: LoadedIdentity, clip: ClipGeometry, is_official: bool) -> None:
-        """What the transformer cannot take: too many people, other latents, more than fits where a subject has its place."""
+        """
+        What the transformer cannot take: too many people, other latents, more than fits where a subject has its place.
+        """
         config = self.transformer.config
         most = config.num_identity_slots or MAX_SUBJECTS
         if max(people.num_subjects) > most:
@@ -323,7 +326,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         _, patch_height, patch_width = self.transformer.config.patch_size
         if sizes and (sizes[0][0] % patch_height or sizes[0][1] % patch_width):
             raise ValueError(
-                f"`subjects` have faces of {sizes[0]} latents, which must be multiples of {(patch_height, patch_width)}."
+                f"`subjects` have faces of {sizes[0]} latents, which must be multiples of "
+                f"{(patch_height, patch_width)}."
             )
 
     def _check_reference(self, subject: LoadedSubject | SubjectLatents, num_voice_latents: int, who: str) -> None:
@@ -331,13 +335,15 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         for tower, count in (("video", subject.num_views), ("audio", num_voice_latents)):
             if count and config.identity_weights[tower] == "released":
                 raise ValueError(
-                    f"{who} needs the {tower} identity weights, which were released. Pass people that were encoded before "
+                    f"{who} needs the {tower} identity weights, which were released. Pass people that were encoded "
+                    f"before "
                     "as `identity`, or load the full checkpoint."
                 )
         num_frames = max(subject.num_views, num_voice_latents * config.audio_position_scale)
         if config.identity_position == "after_clip" and num_frames > config.identity_span:
             raise ValueError(
-                f"{who} takes {num_frames:.1f} latent frames ({subject.num_views} views, {num_voice_latents} latents of "
+                f"{who} takes {num_frames:.1f} latent frames ({subject.num_views} views, {num_voice_latents} latents "
+                f"of "
                 f"speech), but a subject of this model has {config.identity_span}."
             )
         if isinstance(subject, SubjectLatents):
@@ -421,7 +427,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
     def _encode_text(
         self, name: str, texts: list[str], max_sequence_length: int | None, device: torch.device
     ) -> Tensor:
-        """Embeddings `[B, max_sequence_length, text_dim]` of the argument called `name`, zero behind each text's end."""
+        """
+        Embeddings `[B, max_sequence_length, text_dim]` of the argument called `name`, zero behind each text's end.
+        """
         max_sequence_length = self.config.max_sequence_length if max_sequence_length is None else max_sequence_length
         inputs = self.tokenizer(
             texts, padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
@@ -507,7 +515,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         latents = latents.mean(dim=0) * self.audio_vae.config.scaling_factor
         return latents.transpose(0, 1).to(dtype or latents.dtype)
 
-    # The result outlives the call: a graph behind it would keep alive the weights that `release_identity_weights` frees.
+    # The result outlives the call: a graph behind it would keep alive the weights that `release_identity_weights`
+    # frees.
     @torch.no_grad()
     def encode_identity(
         self,
@@ -624,8 +633,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
 
     def release_identity_weights(self) -> None:
         """
-        Free the weights that only references use. Call it after `encode_identity`; from then on clips are generated with
-        `identity=...`, and `save_pretrained` writes a slim checkpoint for a fixed set of people.
+        Free the weights that only references use. Call it after `encode_identity`; from then on clips are generated
+        with `identity=...`, and `save_pretrained` writes a slim checkpoint for a fixed set of people.
         """
         self.transformer.release_identity_weights()
 
@@ -673,8 +682,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         """
         Set the scheduler's steps and return its timesteps.
 
-        Noise levels before the scheduler's shift fall evenly from 0.999 (in float32, as published) unless `sigmas` are given.
-        They are passed explicitly since the scheduler's own grid is another one and differs between diffusers versions.
+        Noise levels before the scheduler's shift fall evenly from 0.999 (in float32, as published) unless `sigmas`
+        are given.
+        They are passed explicitly since the scheduler's own grid is another one and differs between diffusers
+        versions.
 
         Args:
             num_inference_steps: number of steps; the pipeline's own if `None`.
@@ -800,7 +811,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             sigmas (`list[float]`, *optional*):
                 Falling noise levels in (0, 1] before the scheduler's shift, instead of `num_inference_steps`.
             guidance_scale (`float`, defaults to 4.0):
-                How strongly the picture follows the caption rather than the negative prompt. 1 is neutral, as for all scales.
+                How strongly the picture follows the caption rather than the negative prompt. 1 is neutral, as for all
+                scales.
             audio_guidance_scale (`float`, defaults to 3.0):
                 Likewise for the sound.
             face_guidance_scale (`float`, defaults to 1.0):
@@ -826,9 +838,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             identity (`EncodedIdentity`, *optional*):
                 Encoded people instead of `subjects`.
             compat (`str`, defaults to `"native"`):
-                `"official"` reproduces the published semantics: voices dropped in the unconditional branch, voices drawn from
-                their posterior and padded to 6 s when there are several, anchors not required, and text guidance decided by
-                `guidance_scale` alone.
+                `"official"` reproduces the published semantics: voices dropped in the unconditional branch, voices
+                drawn from
+                their posterior and padded to 6 s when there are several, anchors not required, and text guidance
+                decided by `guidance_scale` alone.
             output_type (`str`, defaults to `"np"`):
                 `"np"`, `"pt"`, `"pil"` or `"latent"`.
             return_dict (`bool`, defaults to `True`):

@@ -15,10 +15,11 @@ class IAPPipelineOutput(BaseOutput):
 
     Args:
         frames (`torch.Tensor`, `np.ndarray` or `list[list[PIL.Image.Image]]`):
-            `[B, F, H, W, 3]` in [0, 1] for `output_type="np"`, `[B, F, 3, H, W]` in [0, 1] for `"pt"`, one list of images per
-            clip for `"pil"`, latents `[B, C, F, h, w]` for `"latent"`.
+            `[B, F, H, W, 3]` in [0, 1] for `output_type="np"`, `[B, F, 3, H, W]` in [0, 1] for `"pt"`, one list of
+            images per clip for `"pil"`, latents `[B, C, F, h, w]` for `"latent"`.
         audio (`torch.Tensor`):
-            Waveforms `[B, 1, N]` in [-1, 1] at the pipeline's `sampling_rate`, or latents `[B, L, C_audio]` for `"latent"`.
+            Waveforms `[B, 1, N]` in [-1, 1] at the pipeline's `sampling_rate`, or latents `[B, L, C_audio]` for
+            `"latent"`.
     """
 
     frames: torch.Tensor | np.ndarray | list[list[PIL.Image.Image]]

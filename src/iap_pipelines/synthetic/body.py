@@ -12,10 +12,8 @@ from iap_pipelines.synthetic.face import Head
 
 CLOTHES_COLOURS = tuple(
     d.rgb(code)
-    for code in (
-        "d23b3b", "2f6fc4", "2f9a5c", "f0b429", "7a4fb5", "22262e", "f1f1ee", "e67a2e", "2aa6a6", "8a8f98", "e48fb0", "5c4636",
-    )
-)  # fmt: skip
+    for code in "d23b3b 2f6fc4 2f9a5c f0b429 7a4fb5 22262e f1f1ee e67a2e 2aa6a6 8a8f98 e48fb0 5c4636".split()
+)
 CLOTHES_CUTS = ("round", "deep", "collar", "hood", "stripes", "high")
 
 

@@ -1,7 +1,7 @@
 """Vector drawing in plain numbers: colours, smooth paths and paints on a Skia canvas.
 
-Colours are ``(red, green, blue)`` in [0, 1]. Points are ``(x, y)`` with x to the right and y down, in whatever unit the
-canvas has been scaled to; nothing here knows pixels, so that a scene renders at any size.
+Colours are ``(red, green, blue)`` in [0, 1]. Points are ``(x, y)`` with x to the right and y down, in whatever unit
+the canvas has been scaled to; nothing here knows pixels, so that a scene renders at any size.
 """
 
 from collections.abc import Sequence

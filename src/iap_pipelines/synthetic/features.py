@@ -82,8 +82,8 @@ def draw_nose(canvas: skia.Canvas, head: Head) -> None:
         for u, v, z in ((0.03, top, 0.0), (0.03, 0.6 * tip, 0.03), (0.85 * width, tip, 0.0))
     ]
     canvas.drawPath(d.smooth(bridge, closed=False), d.stroke(d.darker(skin, 0.32), 0.02, alpha=0.55))
-    under = [head.place(u, v, z) for u, v, z in ((-width, tip, 0.0), (-0.5 * width, tip + 0.026, 0.03), (0, tip + 0.03, 0.06),
-                                                  (0.5 * width, tip + 0.026, 0.03), (width, tip, 0.0))]  # fmt: skip
+    edge = ((-width, tip, 0.0), (-0.5 * width, tip + 0.026, 0.03), (0, tip + 0.03, 0.06))
+    under = [head.place(u, v, z) for u, v, z in (*edge, (0.5 * width, tip + 0.026, 0.03), (width, tip, 0.0))]
     canvas.drawPath(d.smooth(under, closed=False), d.stroke(d.darker(skin, 0.45), 0.02, alpha=0.85))
     for side in (-1, 1):
         nostril = head.place(side * 0.48 * width, tip + 0.014, 0.03)

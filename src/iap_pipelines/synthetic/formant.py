@@ -1,7 +1,7 @@
 """A buzzing formant synthesiser: voices that need no model and no file, for tests and for worlds without `kokoro`.
 
-It sounds like a toy, but speaks every word with its own vowels and consonants, and every voice has its own pitch, throat
-length and timbre. Sounds are sums of harmonics, weighted by the resonances of a throat, plus shaped noise.
+It sounds like a toy, but speaks every word with its own vowels and consonants, and every voice has its own pitch,
+throat length and timbre. Sounds are sums of harmonics, weighted by the resonances of a throat, plus shaped noise.
 """
 
 from dataclasses import dataclass

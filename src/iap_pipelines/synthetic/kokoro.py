@@ -34,15 +34,16 @@ _STYLE_ROWS, _STYLE_SIZE = 510, 256
 _PREFIXES = {"woman": ("af_", "bf_"), "man": ("am_", "bm_")}
 _VOICES_HINT = (
     "The style vectors are not on PyPI; fetch them with "
-    "`npm pack kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz package/voices` and give `kokoro_voices='package/voices'`. "
+    "`npm pack kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz package/voices` and give "
+    "`kokoro_voices='package/voices'`. "
     "Or use `voice_backend='formant'`, which needs nothing."
 )
 
 # Token numbers of the model's alphabet, for the sounds of our words.
 _TOKENS = {
     ",": 3, ".": 4, " ": 16, "A": 24, "I": 25, "O": 31, "W": 39, "b": 44, "d": 46, "f": 48, "h": 50, "i": 51, "j": 52,
-    "k": 53, "l": 54, "m": 55, "n": 56, "p": 58, "s": 61, "t": 62, "u": 63, "v": 64, "w": 65, "z": 68, "ɑ": 69, "æ": 72,
-    "ɔ": 76, "ə": 83, "ɛ": 86, "ɜ": 87, "ɡ": 92, "ɪ": 102, "ɹ": 123, "ɾ": 125, "ʃ": 131, "ʧ": 133, "ˈ": 156,
+    "k": 53, "l": 54, "m": 55, "n": 56, "p": 58, "s": 61, "t": 62, "u": 63, "v": 64, "w": 65, "z": 68, "ɑ": 69,
+    "æ": 72, "ɔ": 76, "ə": 83, "ɛ": 86, "ɜ": 87, "ɡ": 92, "ɪ": 102, "ɹ": 123, "ɾ": 125, "ʃ": 131, "ʧ": 133, "ˈ": 156,
 }  # fmt: skip
 
 
@@ -74,8 +75,8 @@ def draw_blend(kind: str, names: list[str], shift: float, generator: np.random.G
 class KokoroVoices:
     """Speaks the words of the world in as many different voices as wanted.
 
-    Speaking is what costs time, so two people of a kind share each blend: one has a throat about a fifth larger than the
-    other, which moves pitch and formants as far apart as those of two speakers are.
+    Speaking is what costs time, so two people of a kind share each blend: one has a throat about a fifth larger than
+    the other, which moves pitch and formants as far apart as those of two speakers are.
     """
 
     name = "kokoro"
@@ -181,7 +182,9 @@ def _quietest(audio: np.ndarray, position: float) -> int:
 
 
 def _chain(words: list[str]) -> tuple[str, list[tuple[int, int]]]:
-    """Join words to one utterance; returns its sounds, and per word its first and last position with padding counted."""
+    """
+    Join words to one utterance; returns its sounds, and per word its first and last position with padding counted.
+    """
     symbols, spans = "", []
     for word in words:
         symbols += ", " if symbols else ""
@@ -222,8 +225,8 @@ def _read_part(package: str) -> bytes:
 def _extra_output(name: str) -> bytes:
     """Serialise an ONNX model that only declares one more output.
 
-    Serialised protocol buffers merge when they are laid end to end, so these few bytes open an inner value of the graph
-    to the outside and spare a dependency on the onnx package.
+    Serialised protocol buffers merge when they are laid end to end, so these few bytes open an inner value of the
+    graph to the outside and spare a dependency on the onnx package.
     """
     value_info = b"\x0a" + bytes([len(name)]) + name.encode()  # ValueInfoProto.name = 1
     graph = b"\x62" + bytes([len(value_info)]) + value_info  # GraphProto.output = 12

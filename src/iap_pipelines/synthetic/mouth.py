@@ -117,6 +117,7 @@ def _full_beard(head: Head, beyond: float) -> skia.Path:
 def _moustache(head: Head, size: float = 1.0) -> skia.Path:
     y = head.person.mouth_y - 0.02 - head.person.lip_fullness - 0.018 * head.pose.mouth_opening
     half = 1.15 * head.person.mouth_width * (0.9 + 0.1 * size)
-    points = [(-half, y + 0.045), (-0.5 * half, y - 0.028 * size), (0, y - 0.018 * size), (0.5 * half, y - 0.028 * size), (half, y + 0.045),
-              (0.45 * half, y + 0.022), (0, y + 0.012), (-0.45 * half, y + 0.022)]  # fmt: skip
-    return d.smooth([head.place(u, v, 0.03) for u, v in points])
+    top = [(-half, y + 0.045), (-0.5 * half, y - 0.028 * size), (0, y - 0.018 * size)]
+    top += [(0.5 * half, y - 0.028 * size), (half, y + 0.045)]
+    bottom = [(0.45 * half, y + 0.022), (0, y + 0.012), (-0.45 * half, y + 0.022)]
+    return d.smooth([head.place(u, v, 0.03) for u, v in top + bottom])

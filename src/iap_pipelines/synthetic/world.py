@@ -60,7 +60,8 @@ class World:
 
     Args:
         config: what the world is made from.
-        bank: the spoken words of every identity, see `voices.fill_bank`. ``None`` for a world of which only faces are asked.
+        bank: the spoken words of every identity, see `voices.fill_bank`. ``None`` for a world of which only faces are
+            asked.
 
     Example:
         >>> world = World(WorldConfig(num_identities=4, voice_backend="formant"))

@@ -40,8 +40,8 @@ def synthesize(
         config: what the world is made from.
         out: folder to write; layout in the README of the synthetic world.
         workers: processes.
-        voice_bank: folder of spoken words, filled where voices are missing; ``None`` takes ``out/voices``. Worlds of one
-            seed and backend can share it.
+        voice_bank: folder of spoken words, filled where voices are missing; ``None`` takes ``out/voices``. Worlds of
+            one seed and backend can share it.
         kokoro_voices: folder of Kokoro's style vectors; needed only while voices are missing from the bank.
         report: called with a step's name, the number done and the total after every step of progress.
 
@@ -83,7 +83,8 @@ def _claim(out: Path, config: WorldConfig) -> None:
         different = sorted(key for key in mine.keys() | found.keys() if mine.get(key) != found.get(key))
         if different:
             raise ValueError(
-                f"`out` {out.name} holds a world with other settings ({', '.join(different)}): give another folder or the "
+                f"`out` {out.name} holds a world with other settings ({', '.join(different)}): give another folder "
+                f"or the "
                 "settings in its world.json."
             )
         return

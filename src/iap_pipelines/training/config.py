@@ -1,4 +1,7 @@
-"""Settings of a training run of the transformer. Unknown keys fail; the YAML files in `training/configs` repeat these words."""
+"""
+Settings of a training run of the transformer. Unknown keys fail; the YAML files in `training/configs` repeat these
+words.
+"""
 
 import inspect
 from pathlib import Path
@@ -21,7 +24,9 @@ Part = Literal["video", "audio", "identity", "text_encoder"]
 
 
 class TextEncoderSettings(StrictModel):
-    """A new caption encoder (UMT5, encoder only) with a word tokenizer made from the captions of the training split."""
+    """
+    A new caption encoder (UMT5, encoder only) with a word tokenizer made from the captions of the training split.
+    """
 
     d_model: PositiveInt = 128
     """Channels of the caption embeddings; the transformer's `text_dim`."""
@@ -178,7 +183,10 @@ class OptimizationSettings(StrictModel):
     micro_batch_size: PositiveInt | None = None
     """Samples per process and backward pass; gradients accumulate over as many as needed. All at once if not given."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """`muon`: orthogonalised momentum for the matrices of the towers' layers, AdamW for the rest. Not with sharded weights."""
+    """
+    `muon`: orthogonalised momentum for the matrices of the towers' layers, AdamW for the rest. Not with sharded
+    weights.
+    """
     learning_rate: PositiveFloat = 1e-3
     """After the warm-up."""
     text_encoder_learning_rate: PositiveFloat | None = None
@@ -196,7 +204,10 @@ class OptimizationSettings(StrictModel):
     max_grad_norm: PositiveFloat = 1.0
     """Gradients longer than this are shortened to it."""
     ema_decay: Probability = 0.999
-    """Of the averaged weights, which are what is validated and exported; less in the first steps. 0 takes the last weights."""
+    """
+    Of the averaged weights, which are what is validated and exported; less in the first steps. 0 takes the last
+    weights.
+    """
     gradient_checkpointing: bool = False
     """Recompute layers in the backward pass: less memory, a third more time."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"

@@ -1,8 +1,8 @@
 """Flow matching: straight paths between clean latents and noise, and how noise levels are drawn.
 
 A path runs from clean latents at sigma 0 to noise at sigma 1, `x(sigma) = (1 - sigma) x0 + sigma noise`; its velocity
-`noise - x0` is what the model learns. Any point and its velocity give both ends back: `x0 = x - sigma v`, which is what the
-scheduler of the pipeline does. The model is told the timestep `1000 sigma`.
+`noise - x0` is what the model learns. Any point and its velocity give both ends back: `x0 = x - sigma v`, which is
+what the scheduler of the pipeline does. The model is told the timestep `1000 sigma`.
 
 B is the number of samples.
 """

@@ -90,7 +90,8 @@ def initialise_transformer(transformer: IAPTransformer3DModel) -> None:
     Weights from which training from scratch starts well.
 
     Velocities start at zero (zero heads), what is read from the caption and the other tower enters from nothing (its
-    output projection has no gate of its own), and time modulates little at first. Draws from torch's default generator.
+    output projection has no gate of its own), and time modulates little at first. Draws from torch's default
+    generator.
     """
     for name, module in transformer.named_modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv3d):

@@ -12,8 +12,8 @@ class MetricsLog:
 
     Args:
         path: of the file.
-        next_step: the first step that will be logged. Lines from there on belong to a run that was killed after its last
-            checkpoint; they are dropped, since those steps run again.
+        next_step: the first step that will be logged. Lines from there on belong to a run that was killed after its
+            last checkpoint; they are dropped, since those steps run again.
     """
 
     def __init__(self, path: Path, next_step: int) -> None:

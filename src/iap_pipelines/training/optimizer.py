@@ -14,7 +14,9 @@ from iap_pipelines.training.autoencoders.optimizer import orthogonalise
 
 
 _MATCHING_RMS = 0.2
-"""Makes the root mean square of an orthogonal update that of Adam's (arXiv 2502.16982), so both share a learning rate."""
+"""
+Makes the root mean square of an orthogonal update that of Adam's (arXiv 2502.16982), so both share a learning rate.
+"""
 
 
 class MuonWithAdam(torch.optim.Optimizer):
@@ -22,8 +24,8 @@ class MuonWithAdam(torch.optim.Optimizer):
     Muon (https://kellerjordan.github.io/posts/muon) for groups with `orthogonal: True`, AdamW for the others.
 
     Args:
-        parameter_groups: each with `params`, `lr`, `weight_decay` and `orthogonal`; orthogonal ones hold matrices or kernels,
-            seen as `[outputs, rest]`.
+        parameter_groups: each with `params`, `lr`, `weight_decay` and `orthogonal`; orthogonal ones hold matrices or
+            kernels, seen as `[outputs, rest]`.
         betas: decays of Adam's two moments.
         momentum: decay of the momentum of orthogonal groups.
     """

@@ -16,7 +16,7 @@ def build_tokenizer(captions: Iterable[str], num_anchors: int = 4, max_length: i
     """
     Make a tokenizer from captions: whole words where they are known, single characters elsewhere.
 
-    Case is ignored. Every caption ends with `</s>`. The same captions in any order give the same tokenizer.
+    Case and accents are ignored. Every caption ends with `</s>`. The same captions in any order give the same tokenizer.
 
     Args:
         captions: texts whose words become tokens.
@@ -31,7 +31,9 @@ def build_tokenizer(captions: Iterable[str], num_anchors: int = 4, max_length: i
 
     model = WordPiece({entry: index for index, entry in enumerate(entries)}, unk_token=UNKNOWN)
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="isolated")]
     )

@@ -1,5 +1,5 @@
-"""The training loop. Everything random is a function of seed and step (`steps.py`), so resuming restores weights, optimizer
-and averages, and goes on with the next step."""
+"""The training loop. Everything random is a function of seed and step (`steps.py`), so resuming restores weights,
+optimizer and averages, and goes on with the next step."""
 
 import logging
 from collections.abc import Mapping

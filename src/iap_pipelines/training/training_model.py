@@ -43,7 +43,9 @@ class IAPTrainingModel(nn.Module):
         self.text_encoder = text_encoder
 
     def forward(self, batch: TrainingBatch, noise: NoiseDraw) -> FlowLosses:
-        """Noise the targets, predict their velocities, compare. References are conditions, so no loss is taken of them."""
+        """
+        Noise the targets, predict their velocities, compare. References are conditions, so no loss is taken of them.
+        """
         video = audio = None
         if batch.video is not None:
             video = add_noise(batch.video, noise.video, noise.video_sigma)

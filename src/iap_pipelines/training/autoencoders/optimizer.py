@@ -1,7 +1,8 @@
 """Orthogonalised momentum for weights, Adam for the rest.
 
 A blurred reconstruction has large gradients along few directions (flat areas) and small ones along many (detail). Adam
-scales single numbers and keeps that imbalance; making the momentum of each weight matrix orthogonal gives every direction
+scales single numbers and keeps that imbalance; making the momentum of each weight matrix orthogonal gives every
+direction
 the same step (Muon, https://kellerjordan.github.io/posts/muon). See `training/README.md` for what it gained here.
 """
 
@@ -45,7 +46,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
 class Muon(torch.optim.Optimizer):
     """
-    Orthogonalised Nesterov momentum for parameters of two or more dimensions, seen as ``[outputs, rest]``; Adam for others.
+    Orthogonalised Nesterov momentum for parameters of two or more dimensions, seen as ``[outputs, rest]``; Adam for
+    others.
 
     Args:
         parameters: what to optimise.
