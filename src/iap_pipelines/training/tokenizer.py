@@ -16,7 +16,8 @@ def build_tokenizer(captions: Iterable[str], num_anchors: int = 4, max_length: i
     """
     Make a tokenizer from captions: whole words where they are known, single characters elsewhere.
 
-    Case and accents are ignored. Every caption ends with `</s>`. The same captions in any order give the same tokenizer.
+    Case and accents are ignored. Every caption ends with `</s>`. The same captions in any order give the same
+    tokenizer.
 
     Args:
         captions: texts whose words become tokens.
