@@ -123,7 +123,9 @@ class TestPipelineLoraMemory(PeopleConfig, LoraMemoryTesterMixin):
 
 
 class TestPipelinePyramidAttentionBroadcast(PeopleConfig, PyramidAttentionBroadcastTesterMixin):
-    pass
+    @pytest.mark.xfail(strict=True, reason="counts one attention of a kind per layer; every layer here has two towers")
+    def test_pyramid_attention_broadcast_layers(self) -> None:
+        super().test_pyramid_attention_broadcast_layers()
 
 
 class TestPipelineTaylorSeer(PeopleConfig, TaylorSeerCacheTesterMixin):
