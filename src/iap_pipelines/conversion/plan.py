@@ -1,9 +1,8 @@
 """What will be done to one official checkpoint, worked out and checked before a single tensor is read.
 
 A plan is a list of steps. Run on meta tensors they tell every name, shape and dtype that will come out; run on the
-file's
-tensors, one after another, they are the conversion. So a dry run is the conversion itself, and a file that does not
-fit is refused at once.
+file's tensors, one after another, they are the conversion. So a dry run is the conversion itself, and a file that does
+not fit is refused at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,9 +1,8 @@
 """Writing safetensors files tensor by tensor.
 
 `safetensors.torch.save_file` wants every tensor of a file in memory at once. Names, shapes and dtypes of a conversion
-are
-known beforehand, so here a file's header is written first and each tensor goes straight to its place when it comes:
-memory holds one tensor, never a shard.
+are known beforehand, so here a file's header is written first and each tensor goes straight to its place when it
+comes: memory holds one tensor, never a shard.
 """
 
 import json

@@ -1,9 +1,8 @@
 """Names of the published dual tower in our transformer.
 
 The published checkpoint holds every parameter twice over: each layer repeats most of its weights as `*_prime` for
-identity
-tokens. Only the video tower reads its copies, and the last layer reads only those that make keys and values. The rest
-is dead: 6.04 billion parameters never touched and 0.11 billion whose result is thrown away.
+identity tokens. Only the video tower reads its copies, and the last layer reads only those that make keys and values.
+The rest is dead: 6.04 billion parameters never touched and 0.11 billion whose result is thrown away.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,8 @@
 """Latents on disk: safetensors shards that are written once, read many times, and continued after an interruption.
 
 Names inside a shard: `<clip>/video` `[C, F, h, w]`, `<clip>/frames` `[N, C, h, w]` (single frames, each encoded
-alone),
-`<clip>/audio` `[L, C_audio]`; `<identity>/faces` `[V, C, h, w]`, `<identity>/voice_<i>` `[l, C_audio]`. Everything is
-as the transformer sees it: normalised, float16.
+alone), `<clip>/audio` `[L, C_audio]`; `<identity>/faces` `[V, C, h, w]`, `<identity>/voice_<i>` `[l, C_audio]`.
+Everything is as the transformer sees it: normalised, float16.
 """
 
 import json

@@ -605,16 +605,15 @@ class IAPTransformer3DModel(
             Latent video frames per audio latent, which puts both towers on one time axis.
         identity_weights (`dict[str, str]`, *optional*):
             Per tower (`"video"`, `"audio"`): `"separate"` gives identity tokens weights of their own, `"shared"` lets
-            them use
-            the tower's, `"released"` builds a model that only accepts precomputed `identity_memory` on that tower.
-            `None` is the published choice, separate for video and shared for audio.
+            them use the tower's, `"released"` builds a model that only accepts precomputed `identity_memory` on that
+            tower. `None` is the published choice, separate for video and shared for audio.
         identity_attention (`str`, defaults to `"all"`):
             `"all"` lets the identity tokens of all subjects see each other (published); `"per_subject"` makes a
             subject's keys and values independent of who else is there.
         identity_position (`str`, defaults to `"fixed"`):
             `"fixed"` puts references at `face_position` and `voice_position` whatever the clip (published);
-            `"after_clip"`
-            starts where the clip ends and gives each subject the same span in both towers, so nothing ever collides.
+            `"after_clip"` starts where the clip ends and gives each subject the same span in both towers, so nothing
+            ever collides.
         face_position (`int`, defaults to `31`):
             First latent frame position of faces when `identity_position="fixed"`.
         voice_position (`int`, defaults to `630`):

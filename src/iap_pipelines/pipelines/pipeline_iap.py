@@ -839,9 +839,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 Encoded people instead of `subjects`.
             compat (`str`, defaults to `"native"`):
                 `"official"` reproduces the published semantics: voices dropped in the unconditional branch, voices
-                drawn from
-                their posterior and padded to 6 s when there are several, anchors not required, and text guidance
-                decided by `guidance_scale` alone.
+                drawn from their posterior and padded to 6 s when there are several, anchors not required, and text
+                guidance decided by `guidance_scale` alone.
             output_type (`str`, defaults to `"np"`):
                 `"np"`, `"pt"`, `"pil"` or `"latent"`.
             return_dict (`bool`, defaults to `True`):

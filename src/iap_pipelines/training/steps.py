@@ -1,9 +1,8 @@
 """What each optimizer step sees, computed from its number alone.
 
 Clips, conditions, noise and noise levels of step s depend on (seed, s, place in the batch) and on nothing else. So a
-run
-that was killed continues as if it had not been, nothing of the data needs to be saved, and another number of processes
-sees the same samples in the same order.
+run that was killed continues as if it had not been, nothing of the data needs to be saved, and another number of
+processes sees the same samples in the same order.
 """
 
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
 A blurred reconstruction has large gradients along few directions (flat areas) and small ones along many (detail). Adam
 scales single numbers and keeps that imbalance; making the momentum of each weight matrix orthogonal gives every
-direction
-the same step (Muon, https://kellerjordan.github.io/posts/muon). See `training/README.md` for what it gained here.
+direction the same step (Muon, https://kellerjordan.github.io/posts/muon). See `training/README.md` for what it gained
+here.
 """
 
 import math
