@@ -114,3 +114,25 @@ def test_bad_files_are_named_in_one_line(checkpoint, tmp_path, capsys):
         assert len([line for line in error if line.startswith("iap generate:")]) == 1
         assert subject.partition("=")[2] in error[-1]
     assert list(tmp_path.glob("*.mp4*")) == []
+
+
+def test_convert_names_the_file_it_cannot_read(tmp_path, capsys):
+    components = ("transformer", "vae", "text-encoder", "tokenizer", "audio-vae", "vocoder")
+    sources = [argument for name in components for argument in (f"--{name}", str(tmp_path / f"no-{name}"))]
+    assert main(["convert", *sources, "--output", str(tmp_path / "out"), "--dry-run"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and "no-transformer" in error[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_synthesize_writes_a_world(tmp_path, capsys):
+    arguments = ["--identities", "2", "--clips-per-identity", "1", "--voices", "formant", "--height", "48"]
+    assert main(["synthesize", str(tmp_path / "world"), *arguments]) == 0
+    clips = Path(capsys.readouterr().out.strip())
+    assert clips == tmp_path / "world" / "clips.jsonl"
+    assert len(clips.read_text().splitlines()) == 2
+
+
+def test_synthesize_asks_for_kokoros_voices(tmp_path, capsys):
+    assert main(["synthesize", str(tmp_path / "world"), "--identities", "2", "--clips-per-identity", "1"]) == 2
+    assert "kokoro" in capsys.readouterr().err.splitlines()[-1]
