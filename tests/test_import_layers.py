@@ -21,6 +21,7 @@ ROOMS = (
     "pipelines",
     "conversion",
     "synthetic",
+    "perception",
     "curation",
     "data",
     "training",
@@ -57,10 +58,10 @@ OWNERS = {
     "av": {"media"},
     "datasets": {"data", "hub"},
     "evaluate": {"evaluation"},
-    "onnxruntime": {"synthetic", "curation", "evaluation"},
+    "onnxruntime": {"synthetic", "perception"},
     "pyarrow": {"curation", "data"},
     "ray": {"curation"},
-    "scipy": {"evaluation", "curation"},
+    "scipy": {"perception", "evaluation", "curation"},
     "skia": {"synthetic"},
 }
 """Optional or heavy parts, and the rooms that may import them at the top of a file; others inside a function."""
