@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from iap_pipelines.media.colour import EXACT_CONVERSION
 from iap_pipelines.media.errors import MediaError
-from iap_pipelines.types import check_positive
+from iap_pipelines.types import AudioSamples, check_positive
 
 
 logger = logging.getLogger(__name__)
@@ -65,13 +66,70 @@ def export_to_av(
     check_positive("frame_rate", frame_rate, "frames per second")
     frames = _as_frames(video)
     rate = Fraction(frame_rate).limit_denominator(1001)
+    return export_frames(frames, audio, path, num_frames=len(frames), frame_rate=rate, sampling_rate=sampling_rate)
+
+
+def export_frames(
+    frames: Iterable[np.ndarray],
+    audio: Tensor | np.ndarray | None,
+    path: str | os.PathLike[str],
+    *,
+    num_frames: int,
+    frame_rate: float | Fraction,
+    sampling_rate: int | None = None,
+) -> Path:
+    """Write one clip as `export_to_av` does, from pictures that come one at a time.
+
+    Args:
+        frames: uint8 ``[H, W, 3]`` each, all of one even size.
+        audio: as in `export_to_av`.
+        path: where to write; ends in ``.mp4``. An existing file is replaced.
+        num_frames: how many pictures come.
+        frame_rate: frames per second.
+        sampling_rate: of the sound, in hertz, one of `AAC_SAMPLING_RATES`. ``None`` only without sound.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        ValueError: for odd sizes, other numbers of pictures, or sound of another kind.
+        MediaError: (a ValueError) when the file cannot be written.
+    """
+    rate = Fraction(frame_rate).limit_denominator(1001)
     samples = None
     if audio is not None:
         _check_sampling_rate(sampling_rate)
-        samples = _fit(_as_samples(audio), round(len(frames) / rate * sampling_rate), sampling_rate / rate)
+        samples = _fit(_as_samples(audio), round(num_frames / rate * sampling_rate), sampling_rate / rate)
     with _temporary_name(Path(path)) as temporary:
         with _open_for_writing(temporary) as container:
-            _encode(container, frames, samples, rate, sampling_rate)
+            num_written = _encode(container, frames, samples, rate, sampling_rate)
+        if num_written != num_frames:
+            raise ValueError(f"`frames` gave {num_written} pictures, but `num_frames` is {num_frames}.")
+    return Path(path)
+
+
+def export_sound(audio: AudioSamples, path: str | os.PathLike[str]) -> Path:
+    """Write sound as FLAC with 16 bits; equal input gives equal bytes.
+
+    Args:
+        audio: one or two channels.
+        path: where to write; ends in ``.flac``. An existing file is replaced.
+
+    Raises:
+        MediaError: when the file cannot be written; names the file and the reason.
+    """
+    layout = "mono" if audio.num_channels == 1 else "stereo"
+    samples = (audio.samples.numpy() * 32767).round().astype(np.int16).T.reshape(1, -1)
+    with _temporary_name(Path(path), ".flac") as temporary:
+        options = {"fflags": "+bitexact"}
+        with av.open(os.path.abspath(temporary), "w", format="flac", options=options) as container:
+            stream = container.add_stream("flac", rate=audio.sampling_rate, layout=layout)
+            stream.codec_context.flags |= Flags.bitexact
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="s16", layout=layout)
+            frame.sample_rate, frame.pts = audio.sampling_rate, 0
+            frame.time_base = Fraction(1, audio.sampling_rate)
+            for piece in (frame, None):
+                container.mux(stream.encode(piece))
     return Path(path)
 
 
@@ -170,15 +228,18 @@ def _fit(samples: np.ndarray, num_samples: int, num_samples_per_frame: Fraction)
 
 
 @contextmanager
-def _temporary_name(path: Path) -> Iterator[Path]:
+def _temporary_name(path: Path, suffix: str = ".mp4") -> Iterator[Path]:
     """Give a name beside ``path`` to write to; what is written there becomes ``path`` when all went well."""
-    if path.suffix.lower() != ".mp4":
-        raise MediaError(path, f"it is to be written as mp4, but its name ends in {path.suffix!r}: call it *.mp4")
+    if path.suffix.lower() != suffix:
+        kind = suffix[1:]
+        raise MediaError(
+            path, f"it is to be written as {kind}, but its name ends in {path.suffix!r}: call it *.{kind}"
+        )
     if path.is_dir():
         raise MediaError(path, "it is a directory, expected the name of a file")
     if not path.parent.is_dir():
         raise MediaError(path, "the folder it is to be written to does not exist")
-    temporary = path.with_name(f".{uuid4().hex}.mp4")
+    temporary = path.with_name(f".{uuid4().hex}{suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -195,16 +256,22 @@ def _open_for_writing(path: Path) -> OutputContainer:
 
 def _encode(
     container: OutputContainer,
-    frames: np.ndarray,
+    frames: Iterable[np.ndarray],
     samples: np.ndarray | None,
     rate: Fraction,
     sampling_rate: int | None,
-) -> None:
-    _, height, width, _ = frames.shape
-    video_stream = _add_video_stream(container, height, width, rate)
+) -> int:
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("`frames` gave no picture.")
+    _check_even(*first.shape[:2])
+    video_stream = _add_video_stream(container, *first.shape[:2], rate)
     audio_stream = None if samples is None else _add_audio_stream(container, samples.shape[0], sampling_rate)
     num_written = 0
-    for index, pixels in enumerate(frames):
+    for index, pixels in enumerate(chain([first], frames)):
+        if pixels.shape != first.shape:
+            raise ValueError(f"`frames` change their shape from {first.shape} to {pixels.shape}.")
         container.mux(video_stream.encode(_video_frame(pixels, index, rate)))
         if audio_stream is not None:
             # The sound of a frame follows the frame, so that the file is interleaved as players want it.
@@ -215,6 +282,7 @@ def _encode(
     container.mux(video_stream.encode(None))
     if audio_stream is not None:
         container.mux(audio_stream.encode(None))
+    return index + 1
 
 
 def _add_video_stream(container: OutputContainer, height: int, width: int, rate: Fraction) -> av.VideoStream:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 from torch import Tensor
 
@@ -34,7 +34,7 @@ _UNSPECIFIED_COLORSPACE = 2  # of the H.264 standard; PyAV's `Colorspace` has no
 _HD_HEIGHT = 720
 """Untagged video of this height or more is BT.709, smaller is BT.601: what players assume."""
 
-_ANY_FRAME_RATE = 25.0
+ANY_FRAME_RATE = 25.0
 """For a single picture whose file states no rate."""
 
 _MAX_STATED_FRAME_RATE = 60.0
@@ -45,7 +45,7 @@ Where memory is estimated: some recorders state the rate of their clock, a thous
 _MIN_BYTES_PER_FRAME = 4096
 """Charged for a frame however small, so that endless tiny frames reach the limit as well."""
 
-_TIME_TOLERANCE_SECONDS = 1e-6
+TIME_TOLERANCE_SECONDS = 1e-6
 
 
 def read_video(
@@ -80,7 +80,7 @@ def read_video(
         timed_frames = _timed_frames(path, container, stream, max_seconds)
         frames, times, start_seconds = _collect(path, stream, timed_frames, frame_rate)
     if frame_rate is None:
-        frame_rate = _mean_rate(path, stream, times)
+        frame_rate = mean_rate(path, stream, times)
     with open_container(path) as container:
         audio = decode_audio(path, container, start_seconds=start_seconds, max_seconds=max_seconds)
     return VideoFrames(torch.from_numpy(np.stack(frames)), float(frame_rate)), audio
@@ -106,14 +106,37 @@ def read_frame_times(path: str | os.PathLike[str], *, max_seconds: float | None 
     return torch.tensor(times, dtype=torch.float64)
 
 
-def to_rgb(path: str | os.PathLike[str], stream: VideoStream, frame: VideoFrame) -> np.ndarray:
-    """Convert a decoded frame to upright RGB with square pixels, uint8 ``[H, W, 3]``."""
+def upright_size(stream: VideoStream, frame: VideoFrame) -> tuple[int, int]:
+    """Width and height of a decoded frame as it is meant to be seen: upright, with square pixels."""
+    width, height = _square_pixels(stream, frame)
+    return (height, width) if round(frame.rotation / 90) % 2 else (width, height)
+
+
+def _square_pixels(stream: VideoStream, frame: VideoFrame) -> tuple[int, int]:
     aspect_ratio = float(stream.sample_aspect_ratio or 1)
-    width, height = max(1, round(frame.width * aspect_ratio)), frame.height
+    return max(1, round(frame.width * aspect_ratio)), frame.height
+
+
+def to_rgb(
+    path: str | os.PathLike[str], stream: VideoStream, frame: VideoFrame, *, short_side: int | None = None
+) -> np.ndarray:
+    """Convert a decoded frame to upright RGB with square pixels, uint8 ``[H, W, 3]``.
+
+    Args:
+        path: the file, for messages.
+        stream: which the frame comes from.
+        frame: as decoded.
+        short_side: pixels of the shorter side, when the frame is larger than that. ``None``: as it is.
+    """
+    width, height = _square_pixels(stream, frame)
     check_pixels(path, width, height)
     colorspace = frame.colorspace
     if colorspace == _UNSPECIFIED_COLORSPACE:
         colorspace = Colorspace.ITU709 if height >= _HD_HEIGHT else Colorspace.ITU601
+    interpolation = EXACT_CONVERSION
+    if short_side is not None and min(width, height) > short_side:
+        scale = short_side / min(width, height)
+        width, height, interpolation = round(width * scale), round(height * scale), Interpolation.AREA
     rgb = frame.reformat(
         width=width,
         height=height,
@@ -121,7 +144,7 @@ def to_rgb(path: str | os.PathLike[str], stream: VideoStream, frame: VideoFrame)
         src_colorspace=colorspace,
         src_color_range=frame.color_range,
         dst_color_range=ColorRange.JPEG,
-        interpolation=EXACT_CONVERSION,
+        interpolation=interpolation,
     )
     quarter_turns = round(frame.rotation / 90)  # counter-clockwise, as np.rot90 turns
     return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), k=quarter_turns))
@@ -157,9 +180,9 @@ def _timed_frames(
     start = None
     for index, frame in enumerate(decoded_frames(path, container, stream)):
         # Raw streams have no clock; their frames follow each other at the stated rate.
-        time = frame.time if frame.time is not None else index / float(stream.average_rate or _ANY_FRAME_RATE)
+        time = frame.time if frame.time is not None else index / float(stream.average_rate or ANY_FRAME_RATE)
         start = time if start is None else start
-        if max_seconds is not None and time - start >= max_seconds - _TIME_TOLERANCE_SECONDS:
+        if max_seconds is not None and time - start >= max_seconds - TIME_TOLERANCE_SECONDS:
             return
         yield frame, time - start
     if start is None:
@@ -191,7 +214,7 @@ def _collect(
         times.append(seconds)
         previous = frame
     if frame_rate is not None:
-        end = times[-1] + 1 / _mean_rate(path, stream, times, warn=False)
+        end = times[-1] + 1 / mean_rate(path, stream, times, warn=False)
         _repeat_until(path, stream, pictures, previous, end, frame_rate)
         if not pictures:
             _append(path, pictures, to_rgb(path, stream, previous))
@@ -208,7 +231,7 @@ def _repeat_until(
 ) -> None:
     """Append ``frame`` for every tick of the constant rate before ``end_seconds``; none: it is never seen."""
     picture = None
-    while len(pictures) / frame_rate < end_seconds - _TIME_TOLERANCE_SECONDS:
+    while len(pictures) / frame_rate < end_seconds - TIME_TOLERANCE_SECONDS:
         picture = to_rgb(path, stream, frame) if picture is None else picture
         _append(path, pictures, picture)
 
@@ -221,17 +244,22 @@ def _append(path: str | os.PathLike[str], pictures: list[np.ndarray], picture: n
     pictures.append(picture)
 
 
-def _mean_rate(path: str | os.PathLike[str], stream: VideoStream, times: list[float], *, warn: bool = True) -> float:
+def mean_rate(path: str | os.PathLike[str], stream: VideoStream, times: list[float], *, warn: bool = True) -> float:
     """Frames per second of the decoded part: as stated when the times agree with it, else as measured."""
     stated = float(stream.average_rate or stream.guessed_rate or 0)
     span = times[-1] - times[0]
     if span <= 0:
-        return stated or _ANY_FRAME_RATE
-    gaps = np.diff(times)
-    if warn and gaps.std() > 0.02 * np.median(gaps) + 1e-3:  # 1 ms: the clock of Matroska and WebM
+        return stated or ANY_FRAME_RATE
+    if warn and rate_varies(times):
         logger.warning(
             "%s has a variable frame rate; its frames are returned as stored. Give `frame_rate` for a constant one.",
             os.fspath(path),
         )
-    measured = len(gaps) / span
+    measured = (len(times) - 1) / span
     return stated if abs(stated - measured) < 0.01 * measured else measured
+
+
+def rate_varies(times: list[float]) -> bool:
+    """Whether the gaps between pictures differ by more than the clock of a file trembles."""
+    gaps = np.diff(times)
+    return len(gaps) > 0 and bool(gaps.std() > 0.02 * np.median(gaps) + 1e-3)  # 1 ms: Matroska and WebM

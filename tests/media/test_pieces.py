@@ -1,0 +1,155 @@
+"""Pieces of files: probing, pictures one at a time, sound on the clock of the pictures, and writing piece by piece."""
+
+import numpy as np
+import pytest
+import torch
+
+from iap_pipelines.media import (
+    MediaError,
+    export_frames,
+    export_sound,
+    export_to_av,
+    iterate_frames,
+    probe,
+    read_audio,
+    read_frame_times,
+    read_sound,
+    read_video,
+)
+from iap_pipelines.media import pieces
+from iap_pipelines.types import AudioSamples
+from tests.media.clips import moving_ramp, tone, write_raw
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pieces") / "clip.mp4"
+    return export_to_av(moving_ramp(50), tone(2.0), path, frame_rate=25.0, sampling_rate=16000)
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory):
+    """Pictures every 40 ms, then every 100 ms; the sound begins 480 ms after them."""
+    path = tmp_path_factory.mktemp("pieces") / "late.mkv"
+    times = [1000 + 40 * index for index in range(25)] + [2000 + 100 * index for index in range(10)]
+    return write_raw(path, times_ms=times, sounds={1480: tone(1.0)})
+
+
+def test_probe(clip):
+    info = probe(clip)
+    pictures, sound = info.pictures, info.sound
+    assert (pictures.width, pictures.height, pictures.num_frames, pictures.frame_rate) == (128, 96, 50, 25.0)
+    assert (pictures.rotation_degrees, pictures.is_variable, pictures.codec) == (0, False, "h264")
+    assert pictures.duration_seconds == pytest.approx(2.0)
+    assert (sound.sampling_rate, sound.num_channels, sound.codec) == (16000, 1, "aac")
+    assert sound.start_seconds == pytest.approx(0.0, abs=1e-3)
+
+
+def test_probe_of_a_late_sound_and_a_variable_rate(late):
+    info = probe(late)
+    assert info.pictures.is_variable
+    assert info.pictures.num_frames == 35
+    assert info.sound.start_seconds == pytest.approx(0.48, abs=2e-3)
+    assert info.sound.duration_seconds == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "has_pictures", "has_sound", "turn"),
+    [
+        ("bad/audio_only.mp4", False, True, None),
+        ("bad/no_audio.mp4", True, False, 0),
+        ("bad/empty_audio_stream.mp4", True, False, 0),
+        ("bad/rotated.mp4", True, True, 90),
+        ("bad/odd_size.webm", True, False, 0),
+    ],
+)
+def test_probe_of_files_that_lack_something(shared, name, has_pictures, has_sound, turn):
+    info = probe(shared / "media" / name)
+    assert (info.pictures is not None, info.sound is not None) == (has_pictures, has_sound)
+    if turn is not None:
+        assert info.pictures.rotation_degrees == turn
+        _, frame = next(iterate_frames(shared / "media" / name))
+        assert frame.shape == (info.pictures.height, info.pictures.width, 3)
+
+
+@pytest.mark.parametrize("name", ["truncated", "truncated_faststart", "corrupt_middle", "zero_bytes", "text"])
+def test_probe_refuses_damage(shared, name):
+    with pytest.raises(MediaError):
+        probe(shared / "media" / "bad" / f"{name}.mp4")
+
+
+def test_frames_come_one_at_a_time_as_they_are_read_at_once(clip):
+    video, _ = read_video(clip)
+    times, frames = zip(*iterate_frames(clip), strict=True)
+    np.testing.assert_array_equal(np.stack(frames), video.frames.numpy())
+    np.testing.assert_allclose(times, read_frame_times(clip).numpy())
+
+
+@pytest.mark.parametrize("seek_from", [0.0, 100.0])
+@pytest.mark.parametrize(("start", "end"), [(0.0, 0.4), (0.52, 1.0), (1.6, None), (1.96, 2.0)])
+def test_a_piece_is_a_part_of_the_whole(clip, monkeypatch, seek_from, start, end):
+    monkeypatch.setattr(pieces, "_SEEK_FROM_SECONDS", seek_from)
+    whole = dict(iterate_frames(clip))
+    piece = dict(iterate_frames(clip, start_seconds=start, end_seconds=end))
+    assert sorted(piece) == [time for time in whole if start - 1e-6 <= time < (end or 9) - 1e-6]
+    for time, frame in piece.items():
+        np.testing.assert_array_equal(frame, whole[time])
+
+
+def test_a_piece_of_a_variable_rate_keeps_its_times(late):
+    times = [time for time, _ in iterate_frames(late, start_seconds=0.9)]
+    assert times == pytest.approx([0.92, 0.96, *np.arange(1.0, 1.95, 0.1)])
+
+
+def test_fewer_and_smaller_pictures(clip):
+    found = list(iterate_frames(clip, max_rate=5.0, short_side=48))
+    assert [time for time, _ in found] == pytest.approx(np.arange(0, 2.0, 0.2))
+    assert found[0][1].shape == (48, 64, 3)
+    assert next(iterate_frames(clip, short_side=1000))[1].shape == (96, 128, 3), "nothing is enlarged"
+
+
+def test_sound_is_on_the_clock_of_the_pictures(late):
+    sound = read_sound(late)
+    assert sound.samples[0, : round(0.47 * 16000)].abs().max() == 0
+    torch.testing.assert_close(sound.samples[:, round(0.48 * 16000) :][:, :8000], tone(1.0)[:, :8000])
+    later = read_sound(late, start_seconds=0.6, max_seconds=0.5)
+    assert later.num_samples == 8000
+    torch.testing.assert_close(later.samples, sound.samples[:, 9600:17600])
+    earlier = read_sound(late, start_seconds=-0.1)
+    torch.testing.assert_close(earlier.samples[:, 1600:], sound.samples)
+
+
+def test_no_sound_in_the_piece(shared):
+    assert read_sound(shared / "media" / "bad" / "no_audio.mp4") is None
+
+
+def test_pictures_are_written_one_at_a_time_to_the_same_bytes(tmp_path):
+    frames, sound = moving_ramp(20).numpy(), tone(0.8)
+    options = {"frame_rate": 25.0, "sampling_rate": 16000}
+    at_once = export_to_av(frames, sound, tmp_path / "a.mp4", **options)
+    streamed = export_frames(iter(frames), sound, tmp_path / "b.mp4", num_frames=20, **options)
+    assert at_once.read_bytes() == streamed.read_bytes()
+
+
+@pytest.mark.parametrize(("given", "announced"), [(3, 4), (0, 1)])
+def test_the_number_of_pictures_is_checked(tmp_path, given, announced):
+    with pytest.raises(ValueError, match="gave"):
+        export_frames(
+            iter(moving_ramp(8).numpy()[:given]), None, tmp_path / "a.mp4", num_frames=announced, frame_rate=25.0
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("num_channels", [1, 2])
+def test_sound_comes_back(tmp_path, num_channels):
+    sound = AudioSamples(tone(0.5, num_channels=num_channels), 16000)
+    path = export_sound(sound, tmp_path / "a.flac")
+    found = read_audio(path)
+    assert found.sampling_rate == 16000
+    torch.testing.assert_close(found.samples, sound.samples, atol=1 / 32767, rtol=0)
+    assert export_sound(sound, tmp_path / "b.flac").read_bytes() == path.read_bytes()
+
+
+def test_sound_is_written_as_flac_only(tmp_path):
+    with pytest.raises(MediaError, match=r"call it \*.flac"):
+        export_sound(AudioSamples(tone(0.1), 16000), tmp_path / "a.wav")
