@@ -56,13 +56,15 @@ BASE = {
 
 OWNERS = {
     "av": {"media"},
-    "datasets": {"data", "hub"},
+    "datasets": {"data", "evaluation", "hub"},
     "evaluate": {"evaluation"},
+    "jiwer": {"evaluation"},
     "onnxruntime": {"synthetic", "perception"},
     "pyarrow": {"curation", "data"},
     "ray": {"curation"},
     "scipy": {"perception", "evaluation", "curation"},
     "skia": {"synthetic"},
+    "torchmetrics": {"evaluation"},
 }
 """Optional or heavy parts, and the rooms that may import them at the top of a file; others inside a function."""
 
@@ -167,7 +169,7 @@ def test_no_folder_is_called_like_one_of_diffusers_pipelines():
     assert not ours & theirs, f"diffusers would load its own {sorted(ours & theirs)} for ours"
 
 
-@pytest.mark.parametrize("module", ["skia", "onnxruntime", "evaluate", "ray", "gradio", "matplotlib"])
+@pytest.mark.parametrize("module", ["skia", "onnxruntime", "evaluate", "jiwer", "torchmetrics", "ray", "gradio", "matplotlib"])
 def test_importing_the_package_loads_nothing_optional(module):
     assert module not in _modules_after_import()
 

@@ -1,0 +1,26 @@
+"""`evaluate.load` finds the metric `frechet_distance` here."""
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+import iap_pipelines.evaluation.functional as functional
+import iap_pipelines.evaluation.metric_module as base
+
+
+class FrechetDistance(evaluate.Metric):
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="FID, FVD or FAD, by the features: distance of two fitted Gaussians; lower is better.",
+            citation=base.CITATION,
+            inputs_description=(
+                "predictions: features [D] of each generated frame, clip or sound; "
+                "references: as many features [D] of real ones, by the same model."
+            ),
+            features=datasets.Features({"predictions": base.NUMBERS, "references": base.NUMBERS}),
+        )
+
+    def _compute(self, predictions: list, references: list) -> dict[str, Any]:
+        return {"frechet_distance": functional.frechet_distance(np.array(references), np.array(predictions))}

@@ -1,0 +1,18 @@
+"""`evaluate.load` finds the metric `lse_d` here."""
+
+import numpy as np
+
+import iap_pipelines.evaluation.functional as functional
+import iap_pipelines.evaluation.metric_module as base
+
+
+class LseD(base.PerClipMetric):
+    description = "LSE-D, lip-sync distance from SyncNet embeddings: the smallest mean distance; lower is better."
+    inputs_description = (
+        "predictions: per clip, SyncNet embeddings [F, D] of the mouth; "
+        "references: SyncNet embeddings [F, D] of the sound."
+    )
+    inputs = {"predictions": base.VECTORS, "references": base.VECTORS}
+
+    def score(self, predictions: list, references: list) -> tuple[float | None, float]:
+        return functional.syncnet_scores(np.array(predictions), np.array(references)).lse_d, 1.0
