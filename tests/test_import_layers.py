@@ -148,7 +148,12 @@ def test_rooms_import_only_rooms_above_them():
 
 
 def test_models_are_single_files():
-    wrong = [found for found in OURS if found.room == "models"]
+    # The configuration of a transformers model has a file of its own, which travels beside the model's.
+    wrong = [
+        found
+        for found in OURS
+        if found.room == "models" and not found.module.startswith(f"{PACKAGE}.models.configuration_")
+    ]
     assert not wrong, "exported verbatim, they may import nothing of ours:\n" + "\n".join(map(str, wrong))
 
 

@@ -9,10 +9,15 @@ import iap_pipelines
 
 
 PUBLIC = {
+    "FaceIdentityConfig": "iap_pipelines.models.configuration_face_identity",
+    "FaceIdentityEncoder": "iap_pipelines.models.modeling_face_identity",
     "IAPPipeline": "iap_pipelines.pipelines.pipeline_iap",
     "IAPTransformer3DModel": "iap_pipelines.models.transformer_iap",
+    "LogMelFeatureExtractor": "iap_pipelines.models.feature_extraction_log_mel",
     "StructuredCaption": "iap_pipelines.types",
     "Subject": "iap_pipelines.types",
+    "VoiceIdentityConfig": "iap_pipelines.models.configuration_voice_identity",
+    "VoiceIdentityEncoder": "iap_pipelines.models.modeling_voice_identity",
     "export_to_av": "iap_pipelines.media",
 }
 
