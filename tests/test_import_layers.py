@@ -56,6 +56,7 @@ BASE = {
 
 OWNERS = {
     "av": {"media"},
+    "cv2": {"perception", "curation"},
     "datasets": {"data", "evaluation", "hub"},
     "evaluate": {"evaluation"},
     "jiwer": {"evaluation"},
@@ -174,7 +175,10 @@ def test_no_folder_is_called_like_one_of_diffusers_pipelines():
     assert not ours & theirs, f"diffusers would load its own {sorted(ours & theirs)} for ours"
 
 
-@pytest.mark.parametrize("module", ["skia", "onnxruntime", "evaluate", "jiwer", "torchmetrics", "ray", "gradio", "matplotlib"])
+@pytest.mark.parametrize(
+    "module",
+    ["skia", "onnxruntime", "cv2", "dlib", "evaluate", "jiwer", "torchmetrics", "ray", "gradio", "matplotlib"],
+)
 def test_importing_the_package_loads_nothing_optional(module):
     assert module not in _modules_after_import()
 

@@ -1,1 +1,1 @@
-"""Models that look and listen: who is seen, who is heard, who speaks, in which words. Curation and evaluation use the same."""
+"""Models that look and listen: who is seen, who is heard, in which words. Curation and evaluation use the same."""

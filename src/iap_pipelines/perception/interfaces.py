@@ -17,8 +17,8 @@ class FaceDetection:
 
     Args:
         box: left, top, right, bottom, in pixels; may reach beyond the picture.
-        points: float32 ``[5, 2]``, x and y in pixels: the two eyes, the nose, the two corners of the mouth, each pair from
-            left to right as seen.
+        points: float32 ``[5, 2]``, x and y in pixels: the two eyes, the nose, the two corners of the mouth, each pair
+            from left to right as seen.
         score: confidence in [0, 1].
     """
 
@@ -53,6 +53,40 @@ class TimedWord:
     start: float
     end: float
     probability: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FaceClip:
+    """One face over time, cut out of the pictures so that its mouth can be compared with sound.
+
+    Args:
+        times: float64 ``[F]``, seconds on the clock of the source, rising.
+        crops: uint8 RGB ``[F, S, S, 3]``: a square around the face, 1.4 times as large as its box, that moves
+            smoothly.
+        points: float32 ``[F, 68, 2]``, the points of iBUG 300-W in pixels of the crops.
+    """
+
+    times: np.ndarray
+    crops: np.ndarray
+    points: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SyncScores:
+    """How well a mouth and a sound agree at every time, for several delays of the sound; higher agrees better.
+
+    What the numbers mean is up to the model; their mean over a stretch of speech is what is compared.
+
+    Args:
+        times: float64 ``[T]``, seconds on the clock of the source, evenly spaced.
+        delays: float64 ``[L]``, seconds, rising and evenly spaced; at delay d the mouth at time t meets the sound at
+            t + d. A sound that is late by d agrees best there.
+        scores: float32 ``[L, T]``; NaN where mouth or sound are missing.
+    """
+
+    times: np.ndarray
+    delays: np.ndarray
+    scores: np.ndarray
 
 
 class PerceptionModel(Protocol):
@@ -97,4 +131,10 @@ class VoiceEmbedder(PerceptionModel, Protocol):
 class Transcriber(PerceptionModel, Protocol):
     def transcribe(self, audio: AudioSamples) -> list[TimedWord]:
         """The words that are heard, in order."""
+        ...
+
+
+class LipSyncModel(PerceptionModel, Protocol):
+    def compare(self, face: FaceClip, audio: AudioSamples, audio_start: float = 0.0) -> SyncScores:
+        """Compare a mouth with a sound whose first sample is at ``audio_start`` on the clock of ``face.times``."""
         ...
