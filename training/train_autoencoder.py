@@ -12,7 +12,7 @@ from pathlib import Path
 
 from iap_pipelines.training.autoencoders.audio_vae import SAMPLING_RATE
 from iap_pipelines.training.autoencoders.config import read_codec_config
-from iap_pipelines.training.autoencoders.prepare import cache_world
+from iap_pipelines.training.autoencoders.prepare import cache_worlds
 from iap_pipelines.training.autoencoders.run import train_codec
 
 
@@ -20,7 +20,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     prepare = commands.add_parser("prepare", help="decode a world on disk into a cache")
-    prepare.add_argument("--world", type=Path, required=True, help="folder written by `iap synthesize`")
+    prepare.add_argument(
+        "--world", type=Path, required=True, action="append", help="folder of clips or stills; may be repeated"
+    )
     prepare.add_argument("--cache", type=Path, required=True, help="folder to write; must not hold a cache yet")
     train = commands.add_parser("train", help="train a codec, or go on training it")
     train.add_argument("config", type=Path, help="YAML file")
@@ -34,7 +36,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = parse_arguments()
     if arguments.command == "prepare":
-        print(cache_world(arguments.world, arguments.cache, sampling_rate=SAMPLING_RATE))
+        print(cache_worlds(arguments.world, arguments.cache, sampling_rate=SAMPLING_RATE))
         return
     keys = ("cache", "output", "init_from", "audio_vae")
     overrides = {key: getattr(arguments, key) for key in keys if getattr(arguments, key) is not None}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan, MMAudioVAE
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
+from PIL import Image
 from safetensors.torch import save_file
 
 from iap_pipelines.media import export_to_av
@@ -34,7 +35,7 @@ from iap_pipelines.training.autoencoders.data import (
 )
 from iap_pipelines.training.autoencoders.discriminators import WaveformDiscriminator
 from iap_pipelines.training.autoencoders.optimizer import Muon, orthogonalise
-from iap_pipelines.training.autoencoders.prepare import cache_world
+from iap_pipelines.training.autoencoders.prepare import cache_worlds
 from iap_pipelines.training.autoencoders.run import train_codec
 from iap_pipelines.training.autoencoders.trainer import locate_step, scheduled_learning_rate
 from iap_pipelines.training.autoencoders.video_vae import build_video_vae, latent_statistics
@@ -460,24 +461,51 @@ def write_tiny_world(folder):
         name = f"clips/{split}-{index:06d}.mp4"
         frames = torch.full((9, 32, 32, 3), 60 * (index + 1), dtype=torch.uint8)
         export_to_av(frames, tone, folder / name, frame_rate=12.5, sampling_rate=16_000)
-        lines.append(json.dumps({"file": name, "split": split}))
+        lines.append(json.dumps({"file": name, "split": split, "num_frames": 9}))
     (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
     export_to_av(frames, tone, folder / "references/v.mp4", frame_rate=12.5, sampling_rate=16_000)
     (folder / "identities.jsonl").write_text(json.dumps({"split": "train", "voices": ["references/v.mp4"]}) + "\n")
 
 
-def test_a_world_becomes_a_cache_once(tmp_path):
+def write_still(folder: Path, grey: int) -> None:
+    folder.mkdir()
+    Image.new("RGB", (32, 32), (grey, grey, grey)).save(folder / "still.png")
+    (folder / "clips.jsonl").write_text(json.dumps({"file": "still.png", "split": "train", "num_frames": 1}) + "\n")
+    (folder / "identities.jsonl").write_text(json.dumps({"split": "train", "voices": []}) + "\n")
+
+
+def test_clips_and_stills_become_a_cache_once(tmp_path):
     write_tiny_world(tmp_path / "world")
-    counts = cache_world(tmp_path / "world", tmp_path / "cache", sampling_rate=16_000, clips_per_file=1)
-    assert counts == {"clips": 3, "utterances": 4}
+    write_still(tmp_path / "stills", grey=240)
+    worlds = [tmp_path / "world", tmp_path / "stills"]
+    counts = cache_worlds(worlds, tmp_path / "cache", sampling_rate=16_000, clips_per_file=1)
+    assert counts == {"clips": 4, "utterances": 4}
     frames = FrameCache(tmp_path / "cache", "train")
-    assert frames.num_clips == 2 and len(frames.files) == 2
-    brightness = sorted(float(clip.mean()) for clip in frames.clips(2))
-    assert brightness == pytest.approx([60 / 127.5 - 1, 120 / 127.5 - 1], abs=0.05)
+    assert frames.num_clips == 3 and len(frames.files) == 3
+    brightness = sorted((clip.shape[2], float(clip.mean())) for clip in frames.clips(3))
+    expected = [(1, 240 / 127.5 - 1), (9, 60 / 127.5 - 1), (9, 120 / 127.5 - 1)]
+    assert [num_frames for num_frames, _ in brightness] == [num_frames for num_frames, _ in expected]
+    assert [value for _, value in brightness] == pytest.approx([value for _, value in expected], abs=0.05)
     assert SpeechCache(tmp_path / "cache", "train").num_utterances == 3
     assert SpeechCache(tmp_path / "cache", "test").num_utterances == 1
     with pytest.raises(ValueError, match="`folder`"):
-        cache_world(tmp_path / "world", tmp_path / "cache", sampling_rate=16_000)
+        cache_worlds(worlds, tmp_path / "cache", sampling_rate=16_000)
+
+
+@pytest.mark.parametrize("patch_size, dim_mult", [(2, (1, 2, 2, 2)), (4, (1, 2, 2))])
+def test_both_patch_sizes_give_the_same_latents_shape(patch_size, dim_mult):
+    vae = build_video_vae(
+        VideoVAEModel(patch_size=patch_size, base_dim=4, decoder_base_dim=4, z_dim=4, dim_mult=dim_mult)
+    )
+    clip = torch.zeros(1, 3, 5, 32, 48)
+    latents = vae.encode(clip).latent_dist.mode()
+    assert latents.shape == (1, 4, 2, 2, 3)
+    assert vae.decode(latents).sample.shape == clip.shape
+
+
+def test_levels_must_fit_the_patch_size():
+    with pytest.raises(ValueError, match="`dim_mult` must have 3 entries"):
+        VideoVAEModel(patch_size=4, base_dim=4, decoder_base_dim=4, z_dim=4, dim_mult=(1, 2, 2, 2))
 
 
 @pytest.mark.parametrize("name", ["video_vae", "video_vae_decoder", "audio_vae", "vocoder"])

@@ -5,67 +5,124 @@ clip with speech costs a second.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from iap_pipelines.synthetic.body import draw_clothes
+from iap_pipelines.synthetic.config import WorldConfig
 from iap_pipelines.synthetic.face import Pose
 from iap_pipelines.synthetic.people import Person, draw_people
 from iap_pipelines.synthetic.rendering import Actor, Light, render
-from iap_pipelines.synthetic.scenes import SCENES, place
+from iap_pipelines.synthetic.scenes import SCENES, SIDES, place
 from iap_pipelines.types import StructuredCaption, SubjectDescription
 
 
-def render_stills(
-    folder: Path, num_people: int, num_stills: int, num_views: int, seed: int, num_validation: int = 16, size: int = 96
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class StillsConfig:
+    """What a folder of stills is made from."""
+
+    num_people: int
+    num_stills: int = 5
+    """Pictures per person alone, to learn."""
+    num_views: int = 3
+    """Reference pictures per person, apart from those."""
+    num_pairs: int = 0
+    """Pictures of two people side by side, to learn whose face is whose."""
+    seed: int = 901
+    """Of people and pictures; choose another one than that of the world whose people are to be unseen."""
+    num_validation: int = 16
+    """The last so many people are the validation split; so is this number of pairs, made of them."""
+    size: int = 96
+    """Height of the pictures in pixels; pairs are a third wider."""
+
+
+def render_stills(folder: Path, config: StillsConfig) -> None:
     """
     Draw people in different poses, clothes, light and scenes, and write a clip folder of single frames.
 
     Args:
         folder: of the result; pictures that exist are kept.
-        num_people: identities in all.
-        num_stills: pictures per person to learn.
-        num_views: reference pictures per person, apart from those.
-        seed: of people and pictures; choose another one than that of the world whose people are to be unseen.
-        num_validation: the last so many people are the validation split.
-        size: side of a picture in pixels.
+        config: what to draw.
     """
     folder = Path(folder)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    people, clips = [], []
-    for index, person in enumerate(draw_people(num_people, seed)):
-        name = f"still-{index:05d}"
-        split = "train" if index < num_people - num_validation else "validation"
-        pictures = [f"pictures/{name}_{number}.png" for number in range(num_stills + num_views)]
-        scenes = [
-            _draw(folder / picture, person, np.random.default_rng([seed, 2, index, number]), size)
-            for number, picture in enumerate(pictures)
-        ]
-        people.append({"identity": name, "split": split, "faces": pictures[num_stills:], "voices": []})
-        for number in range(num_stills):
-            caption = StructuredCaption(scenes[number], (SubjectDescription(person.appearance, "center"),))
-            clips.append(
-                {
-                    "clip_id": f"{name}_{number}",
-                    "file": pictures[number],
-                    "split": split,
-                    "height": size,
-                    "width": size,
-                    "num_frames": 1,
-                    "frame_rate": 1.0,
-                    "subjects": [{"identity": name, "side": "center"}],
-                    "caption": caption.render(),
-                }
-            )
-    for name, entries in (("identities", people), ("clips", clips)):
+    # Look-alikes are welcome here: telling them apart is what is to be learned.
+    people = draw_people(config.num_people, config.seed, max_likeness=1.0)
+    identities, clips = [], []
+    for index, person in enumerate(people):
+        identity, singles = _draw_alone(folder, person, index, config)
+        identities.append(identity)
+        clips += singles
+    clips += [_draw_pair(folder, people, number, config) for number in range(config.num_pairs)]
+    for name, entries in (("identities", identities), ("clips", clips)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
 
-def _draw(path: Path, person: Person, generator: np.random.Generator, size: int) -> str:
-    """Write one picture and return the name of its scene."""
+def _draw_alone(folder: Path, person: Person, index: int, config: StillsConfig) -> tuple[dict, list[dict]]:
+    """The identity line of a person, and the clip lines of its pictures."""
+    name, count = _name(index), config.num_stills
+    split = "train" if index < config.num_people - config.num_validation else "validation"
+    pictures = [f"pictures/{name}_{number}.png" for number in range(count + config.num_views)]
+    scenes = [
+        _draw(folder / picture, [person], np.random.default_rng([config.seed, 2, index, number]), config.size)
+        for number, picture in enumerate(pictures)
+    ]
+    identity = {"identity": name, "split": split, "faces": pictures[count:], "voices": []}
+    return identity, [
+        _clip(f"{name}_{number}", pictures[number], split, [index], [person], scenes[number], config.size)
+        for number in range(count)
+    ]
+
+
+def _draw_pair(folder: Path, people: list[Person], number: int, config: StillsConfig) -> dict:
+    """The clip line of one picture of two people of the same split."""
+    generator = np.random.default_rng([config.seed, 3, number])
+    first_held_out = config.num_people - config.num_validation
+    is_train = number < config.num_pairs - config.num_validation
+    pool = np.arange(first_held_out) if is_train else np.arange(first_held_out, config.num_people)
+    indices = [int(index) for index in generator.choice(pool, 2, replace=False)]
+    chosen = [people[index] for index in indices]
+    picture = f"pictures/pair-{number:05d}.png"
+    scene = _draw(folder / picture, chosen, generator, config.size)
+    split = "train" if is_train else "validation"
+    return _clip(f"pair-{number:05d}", picture, split, indices, chosen, scene, config.size)
+
+
+def _clip(
+    clip_id: str, picture: str, split: str, indices: list[int], people: list[Person], scene: str, size: int
+) -> dict:
+    sides = SIDES[len(people)]
+    caption = StructuredCaption(
+        scene, tuple(SubjectDescription(p.appearance, side) for p, side in zip(people, sides, strict=True))
+    )
+    return {
+        "clip_id": clip_id,
+        "file": picture,
+        "split": split,
+        "height": size,
+        "width": _width(len(people), size),
+        "num_frames": 1,
+        "frame_rate": 1.0,
+        "subjects": [{"identity": _name(i), "side": side} for i, side in zip(indices, sides, strict=True)],
+        "caption": caption.render(),
+    }
+
+
+def _draw(path: Path, people: list[Person], generator: np.random.Generator, size: int) -> str:
+    """Write one picture of people from left to right and return the name of its scene."""
+    scene = str(generator.choice(list(SCENES)))
+    light = Light(*(float(value) for value in generator.uniform(-1, 1, 3)))
+    width = _width(len(people), size)
+    actors = [_act(person, position, len(people), width, size, generator) for position, person in enumerate(people)]
+    if not path.exists():
+        Image.fromarray(render(actors, scene, size, width, light)).save(path)
+    return scene
+
+
+def _act(person: Person, position: int, count: int, width: int, size: int, generator: np.random.Generator) -> Actor:
     uniform = generator.uniform
     pose = Pose(
         yaw=float(uniform(-0.42, 0.42)),
@@ -78,10 +135,12 @@ def _draw(path: Path, person: Person, generator: np.random.Generator, size: int)
         smile=float(uniform(0, 0.6)),
     )
     shift = tuple(float(value) for value in uniform((-0.06, -0.04, -0.06), (0.06, 0.04, 0.06)))
-    scene = str(generator.choice(list(SCENES)))
-    light = Light(*(float(value) for value in uniform(-1, 1, 3)))
-    clothes = draw_clothes(generator)
-    if not path.exists():
-        actor = Actor(person, clothes, pose, place(0, 1, size, size, shift=shift))
-        Image.fromarray(render([actor], scene, size, size, light)).save(path)
-    return scene
+    return Actor(person, draw_clothes(generator), pose, place(position, count, size, width, shift=shift))
+
+
+def _name(index: int) -> str:
+    return f"still-{index:05d}"
+
+
+def _width(num_people: int, height: int) -> int:
+    return WorldConfig(height=height).width(num_people)

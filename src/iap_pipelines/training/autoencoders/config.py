@@ -68,18 +68,31 @@ class VocoderPhase(AudioPhase):
 
 
 class VideoVAEModel(StrictModel):
-    """Constructor of `AutoencoderKLWan` in its Wan 2.2 form (residual, 2x2 patches, 16x in space, 4x in time)."""
+    """Constructor of `AutoencoderKLWan` in its Wan 2.2 form (residual, patches, 16x in space, 4x in time)."""
 
+    patch_size: Literal[2, 4] = 2
+    """Pixels per side that one position of the first level stands for. With 4 there is a level less, and a CPU affords
+    three times the channels in the same time."""
     base_dim: PositiveInt
     """Encoder channels at the first level."""
     decoder_base_dim: PositiveInt
     """Decoder channels at the last level."""
     z_dim: PositiveInt
     """Latent channels."""
-    dim_mult: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 4)
-    """Channels of the four levels, in units of the base."""
+    dim_mult: tuple[PositiveInt, ...] = (1, 2, 4, 4)
+    """Channels of the levels, in units of the base: four levels with patches of 2, three with patches of 4."""
     num_res_blocks: PositiveInt = 1
     """Residual blocks per encoder level; the decoder has one more."""
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        levels = {2: 4, 4: 3}[self.patch_size]
+        if len(self.dim_mult) != levels:
+            raise ValueError(
+                f"`dim_mult` must have {levels} entries with `patch_size` {self.patch_size} (16x in space in all), "
+                f"but got {list(self.dim_mult)}."
+            )
+        return self
 
 
 class AudioVAEModel(StrictModel):

@@ -1,22 +1,24 @@
-"""From a synthetic world on disk to the cache that the codecs are trained on."""
+"""From clips and stills on disk to the cache that the codecs are trained on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from iap_pipelines.media import read_audio, read_video
+from iap_pipelines.media import read_audio, read_image, read_video
 from iap_pipelines.training.autoencoders.data import write_frames, write_speech
 
 
-def cache_world(world: Path, folder: Path, *, sampling_rate: int, clips_per_file: int = 100) -> dict[str, int]:
+def cache_worlds(
+    worlds: Sequence[Path], folder: Path, *, sampling_rate: int, clips_per_file: int = 100
+) -> dict[str, int]:
     """
-    Decode a world on disk (`clips.jsonl`, `identities.jsonl`) into a cache.
+    Decode folders with `clips.jsonl` and `identities.jsonl`, clips or stills, into one cache.
 
     Args:
-        world: folder written by `iap synthesize`.
+        worlds: written by `iap synthesize` or `training/render_stills.py`.
         folder: the cache; must not hold frames or speech yet, so that nothing is cached twice.
         sampling_rate: of the cached speech.
         clips_per_file: clips of one size per file of frames.
@@ -32,22 +34,22 @@ def cache_world(world: Path, folder: Path, *, sampling_rate: int, clips_per_file
     counts = {"clips": 0, "utterances": 0}
     pending: dict[tuple[str, tuple[int, ...]], list[np.ndarray]] = {}
     speech: dict[str, list[Tensor]] = {}
-    for record in _read_lines(Path(world) / "clips.jsonl"):
-        video, audio = read_video(Path(world) / record["file"])
-        group = pending.setdefault((record["split"], tuple(video.frames.shape)), [])
-        group.append(video.frames.numpy())
+    for world, record in _records(worlds, "clips.jsonl"):
+        frames, utterance = _read_clip(world / record["file"], record["num_frames"], sampling_rate)
+        group = pending.setdefault((record["split"], frames.shape), [])
+        group.append(frames)
         counts["clips"] += 1
         if len(group) == clips_per_file:
             write_frames(folder, record["split"], np.stack(group))
             group.clear()
-        if audio is not None:
-            speech.setdefault(record["split"], []).append(audio.to_mono().resample(sampling_rate).samples[0])
+        if utterance is not None:
+            speech.setdefault(record["split"], []).append(utterance)
     for (split, _), group in pending.items():
         if group:
             write_frames(folder, split, np.stack(group))
-    for record in _read_lines(Path(world) / "identities.jsonl"):
+    for world, record in _records(worlds, "identities.jsonl"):
         for voice in record["voices"]:
-            samples = read_audio(Path(world) / voice).to_mono().resample(sampling_rate).samples[0]
+            samples = read_audio(world / voice).to_mono().resample(sampling_rate).samples[0]
             speech.setdefault(record["split"], []).append(samples)
     for split, utterances in speech.items():
         write_speech(folder, split, utterances)
@@ -55,6 +57,15 @@ def cache_world(world: Path, folder: Path, *, sampling_rate: int, clips_per_file
     return counts
 
 
-def _read_lines(path: Path) -> Iterator[dict]:
-    with open(path, encoding="utf-8") as file:
-        yield from (json.loads(line) for line in file if line.strip())
+def _read_clip(path: Path, num_frames: int, sampling_rate: int) -> tuple[np.ndarray, Tensor | None]:
+    """Pictures uint8 ``[F, H, W, 3]`` and sound ``[N]`` of a clip; a still is one frame without sound."""
+    if num_frames == 1:
+        return np.asarray(read_image(path).convert("RGB"))[None], None
+    video, audio = read_video(path)
+    return video.frames.numpy(), None if audio is None else audio.to_mono().resample(sampling_rate).samples[0]
+
+
+def _records(worlds: Sequence[Path], name: str) -> Iterator[tuple[Path, dict]]:
+    for world in map(Path, worlds):
+        with open(world / name, encoding="utf-8") as file:
+            yield from ((world, json.loads(line)) for line in file if line.strip())

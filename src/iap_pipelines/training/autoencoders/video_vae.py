@@ -25,7 +25,6 @@ from iap_pipelines.training.autoencoders.trainer import MODEL, Turn
 from iap_pipelines.training.autoencoders.wan import decode_unclamped, single_frames, start_from_frames
 
 
-_PATCH_SIZE = 2
 _INITIAL_LOGVAR = -5.0  # at 0 the noise drowns the first latents, and hundreds of steps go by in grey
 _NUM_VALIDATION_CLIPS = 12
 _NUM_STATISTICS_CLIPS = 200
@@ -39,13 +38,13 @@ def build_video_vae(config: VideoVAEModel) -> AutoencoderKLWan:
         z_dim=config.z_dim,
         dim_mult=list(config.dim_mult),
         num_res_blocks=config.num_res_blocks,
-        temperal_downsample=[False, True, True],
+        temperal_downsample=[False] * (len(config.dim_mult) - 3) + [True, True],
         latents_mean=[0.0] * config.z_dim,
         latents_std=[1.0] * config.z_dim,
         is_residual=True,
-        in_channels=3 * _PATCH_SIZE**2,
-        out_channels=3 * _PATCH_SIZE**2,
-        patch_size=_PATCH_SIZE,
+        in_channels=3 * config.patch_size**2,
+        out_channels=3 * config.patch_size**2,
+        patch_size=config.patch_size,
         scale_factor_temporal=4,
         scale_factor_spatial=16,
     )
