@@ -13,7 +13,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 demo: $(INSTALLED) ## two drawn people talk to each other; prints the path of the clip
-	@$(VENV)/bin/iap demo
+	@$(VENV)/bin/iap generate --demo --output demo.mp4
 
 test: $(INSTALLED_DEV) ## all tests that take seconds
 	$(RUN) -m pytest -q -m "not slow"

@@ -1,10 +1,10 @@
-"""From a cold start to a finished clip: `iap demo` as a process of its own.
+"""From a cold start to a finished clip: `iap generate --demo` as a process of its own.
 
 Prints one table, medians over the runs (files may be in the system's cache, nothing else is warm):
 
 - importing torch and the base classes of diffusers, and what `import iap_pipelines` takes on top;
-- `iap demo` (two people of the embedded checkpoint talk to each other), from the start of the process to the finished
-mp4;
+- `iap generate --demo` (two people of the embedded checkpoint talk to each other), from the start of the process to
+  the finished mp4;
 - its largest resident memory.
 
     python -m benchmarks.generate
@@ -69,15 +69,15 @@ def measure_imports(repeats: int) -> tuple[float, float]:
 
 
 def measure_demo(repeats: int, options: Sequence[str]) -> list[Run]:
-    """Run `iap demo` with these options into a temporary folder."""
+    """Run `iap generate --demo` with these options into a temporary folder."""
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for index in range(repeats):
             output = Path(folder) / f"clip{index}.mp4"
-            command = [sys.executable, "-m", "iap_pipelines.cli", "demo", "--quiet", "--output", str(output), *options]
-            runs.append(run_process(command))
+            command = [sys.executable, "-m", "iap_pipelines.cli", "generate", "--demo", "--quiet"]
+            runs.append(run_process([*command, "--output", str(output), *options]))
             if not output.stat().st_size:
-                raise RuntimeError(f"`iap demo` ended well, but {output} is empty.")
+                raise RuntimeError(f"`iap generate --demo` ended well, but {output} is empty.")
     return runs
 
 
@@ -89,7 +89,7 @@ def report(repeats: int, options: Sequence[str]) -> str:
     rows = [
         ["import torch and diffusers", f"{below:.1f} s"],
         ["import iap_pipelines on top", f"{ours:.1f} s"],
-        ["iap demo, start to finished mp4", f"{wall_seconds:.1f} s"],
+        ["iap generate --demo, start to finished mp4", f"{wall_seconds:.1f} s"],
         ["of it, processor time of all threads", f"{processor_seconds:.1f} s"],
         ["largest resident memory", f"{peak_bytes / GIGA:.2f} GB"],
     ]

@@ -1,5 +1,7 @@
 """The command line, in this process: a tiny checkpoint of the true classes, real files, hostile files."""
 
+import hashlib
+import json
 import wave
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from PIL import Image
 from iap_pipelines.cli import main, parse_subject
 from iap_pipelines.media import read_video
 from tests.pipelines.tiny_components import tiny_pipeline
+from tests.provenance.credentials import issue
 
 
 PROMPT = 'Scene: room. <S1>: left, woman. <S1> says: "red".'
@@ -76,7 +79,7 @@ def test_generate_writes_a_clip_and_prints_its_path(checkpoint, face, voice, tmp
 def test_same_seed_same_bytes(checkpoint, face, voice, tmp_path):
     clips = [tmp_path / f"{name}.mp4" for name in "abc"]
     for clip, seed in zip(clips, (1, 1, 2), strict=True):
-        generate(checkpoint, f"face={face},voice={voice}", clip, "--seed", str(seed))
+        generate(checkpoint, f"face={face},voice={voice}", clip, "--seed", str(seed), "--no-provenance")
     first, same, other = (clip.read_bytes() for clip in clips)
     assert first == same != other
 
@@ -136,3 +139,56 @@ def test_synthesize_writes_a_world(tmp_path, capsys):
 def test_synthesize_asks_for_kokoros_voices(tmp_path, capsys):
     assert main(["synthesize", str(tmp_path / "world"), "--identities", "2", "--clips-per-identity", "1"]) == 2
     assert "kokoro" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_clip_says_who_made_it(checkpoint, face, voice, tmp_path, capsys):
+    output = tmp_path / "clip.mp4"
+    generate(checkpoint, f"face={face},voice={voice},name=Ada", output)
+    assert main(["inspect", str(output), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    assert (report["state"], report["is_ai_generated"]) == ("intact", True)
+    kinds = [(entry["subject"], entry["kind"]) for entry in report["provenance"]["references"]]
+    assert kinds == [(1, "face"), (1, "voice")]
+    assert report["provenance"]["references"][0]["sha256"] == hashlib.sha256(face.read_bytes()).hexdigest()
+
+
+def test_inspect_finds_edits_and_missing_manifests(checkpoint, face, tmp_path, capsys):
+    signed, plain = tmp_path / "signed.mp4", tmp_path / "plain.mp4"
+    generate(checkpoint, f"face={face}", signed)
+    generate(checkpoint, f"face={face}", plain, "--no-provenance")
+    signed.write_bytes(signed.read_bytes()[:-1] + b"?")
+    capsys.readouterr()
+    for clip, words in ((signed, "EDITED"), (plain, "never signed")):
+        assert main(["inspect", str(clip)]) == 1
+        assert words in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "none.mp4")]) == 2
+    assert "none.mp4" in capsys.readouterr().err
+
+
+def test_clips_are_signed_with_the_key_that_is_given(checkpoint, face, tmp_path, capsys):
+    files = issue(tmp_path / "keys")
+    output = tmp_path / "clip.mp4"
+    key = ("--signing-certificates", str(files.certificates), "--signing-key", str(files.private_key))
+    assert generate(checkpoint, f"face={face}", output, *key) == 0
+    assert main(["inspect", str(output), "--trust-anchors", str(files.root)]) == 0
+    assert "Example Studio (trusted)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--signing-key", "key.pem"], "--signing-certificates"),
+        (["--signing-key", "key.pem", "--signing-certificates", "no.pem"], "no.pem"),
+        (["--signing-key", "k", "--signing-certificates", "c", "--no-provenance"], "has no effect"),
+    ],
+)
+def test_keys_are_looked_at_before_anything_is_computed(face, tmp_path, capsys, options, reason):
+    assert generate(tmp_path / "no checkpoint", f"face={face}", tmp_path / "clip.mp4", *options) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_the_demo_brings_its_own_people(face, capsys):
+    assert main(["generate", "--demo", "--subject", f"face={face}"]) == 2
+    assert "--subject" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["generate", "--demo", "--prompt", PROMPT])

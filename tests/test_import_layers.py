@@ -14,8 +14,10 @@ PACKAGE = "iap_pipelines"
 SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 
 ROOMS = (
+    "version",
     "types",
     "shapes",
+    "provenance",
     "media",
     "models",
     "pipelines",
@@ -56,6 +58,8 @@ BASE = {
 
 OWNERS = {
     "av": {"media"},
+    "c2pa": {"provenance"},
+    "cryptography": {"provenance"},
     "cv2": {"perception", "curation"},
     "datasets": {"data", "evaluation", "hub"},
     "evaluate": {"evaluation"},
@@ -69,7 +73,7 @@ OWNERS = {
 }
 """Optional or heavy parts, and the rooms that may import them at the top of a file; others inside a function."""
 
-ONLY_IN_OWNERS = {"av"}
+ONLY_IN_OWNERS = {"av", "c2pa", "cryptography"}
 """Parts that nobody else imports, not even inside a function."""
 
 
@@ -177,7 +181,7 @@ def test_no_folder_is_called_like_one_of_diffusers_pipelines():
 
 @pytest.mark.parametrize(
     "module",
-    ["skia", "onnxruntime", "cv2", "dlib", "evaluate", "jiwer", "torchmetrics", "ray", "gradio", "matplotlib"],
+    ["skia", "onnxruntime", "cv2", "dlib", "evaluate", "jiwer", "torchmetrics", "ray", "gradio", "c2pa"],
 )
 def test_importing_the_package_loads_nothing_optional(module):
     assert module not in _modules_after_import()

@@ -33,7 +33,7 @@ ROOMS = {
     },
     "iap_pipelines.media": {
         "MediaError": ("path", "reason"),
-        "export_to_av": ("video", "audio", "path", "*", "frame_rate", "sampling_rate"),
+        "export_to_av": ("video", "audio", "path", "*", "frame_rate", "sampling_rate", "provenance", "signing_key"),
         "read_audio": ("path", "*", "max_seconds"),
         "read_frame_times": ("path", "*", "max_seconds"),
         "read_image": ("path",),

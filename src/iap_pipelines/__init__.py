@@ -16,9 +16,9 @@ from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.registration import register_with_diffusers, register_with_transformers
 from iap_pipelines.types import StructuredCaption, Subject
+from iap_pipelines.version import __version__ as __version__
 
 
-__version__ = "0.1.0"
 __all__ = [
     "FaceIdentityConfig",
     "FaceIdentityEncoder",

@@ -1,6 +1,8 @@
 """The command line: parse, call, report. No logic lives here."""
 
 import argparse
+import dataclasses
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from typing import Self
 
 from tqdm.auto import tqdm
 
+from iap_pipelines.provenance import SigningKey, read_provenance
 from iap_pipelines.types import Subject
 
 
@@ -48,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     generate = commands.add_parser("generate", help="make a clip of given people", description=run_generate.__doc__)
-    generate.add_argument("--prompt", required=True, help="caption; the k-th --subject is called <Sk> in it")
+    what = generate.add_mutually_exclusive_group(required=True)
+    what.add_argument("--prompt", help="caption; the k-th --subject is called <Sk> in it")
+    what.add_argument("--demo", action="store_true", help="two drawn people who come with the package talk")
     generate.add_argument(
         "--subject",
         dest="subjects",
@@ -61,9 +66,15 @@ def build_parser() -> argparse.ArgumentParser:
     _add_generation_arguments(generate)
     generate.set_defaults(run=run_generate)
 
-    demo = commands.add_parser("demo", help="two drawn people talk to each other", description=run_demo.__doc__)
-    _add_generation_arguments(demo)
-    demo.set_defaults(run=run_demo, output=Path("demo.mp4"))
+    inspect = commands.add_parser(
+        "inspect", help="who made a clip, and was it edited", description=run_inspect.__doc__
+    )
+    inspect.add_argument("clip", type=Path, help="mp4 file")
+    inspect.add_argument(
+        "--trust-anchors", type=Path, metavar="PEM", help="root certificates to trust; nobody if not given"
+    )
+    inspect.add_argument("--json", action="store_true", help="print the report as JSON")
+    inspect.set_defaults(run=run_inspect)
 
     convert = commands.add_parser("convert", help="official files to one folder", description=run_convert.__doc__)
     convert.add_argument("--transformer", type=Path, required=True, help="dual tower: file, index or folder")
@@ -104,6 +115,11 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="folder or Hub repository; the embedded checkpoint if not given")
     parser.add_argument("--output", type=Path, default=Path("clip.mp4"), help="mp4 file to write (%(default)s)")
+    parser.add_argument("--no-provenance", action="store_true", help="do not sign who made the clip into it")
+    parser.add_argument(
+        "--signing-certificates", type=Path, metavar="PEM", help="whom to sign as (IAP_SIGNING_CERTIFICATES)"
+    )
+    parser.add_argument("--signing-key", type=Path, metavar="PEM", help="key of the first of them (IAP_SIGNING_KEY)")
     parser.add_argument("--negative-prompt", help="what the picture should not be like")
     parser.add_argument("--audio-negative-prompt", help="what the sound should not be like")
     parser.add_argument("--height", type=int, help="pixels; the checkpoint's own choice if not given, as below")
@@ -133,10 +149,15 @@ def run_generate(args: argparse.Namespace) -> None:
     import torch
 
     from iap_pipelines import IAPPipeline, export_to_av
-    from iap_pipelines.assets import EMBEDDED_CHECKPOINT
+    from iap_pipelines.assets import DEMO_PROMPT, EMBEDDED_CHECKPOINT, example_subjects
 
+    if args.demo:
+        if args.subjects:
+            raise ValueError("`--demo` brings its own people: give `--subject` with a `--prompt`.")
+        args.prompt, args.subjects = DEMO_PROMPT, example_subjects()
     if args.output.suffix.lower() != ".mp4":
         raise ValueError(f"`--output` must name an .mp4 file, got {str(args.output)!r}.")
+    key = _signing_key(args)
     pipe = IAPPipeline.from_pretrained(args.model or EMBEDDED_CHECKPOINT, dtype=getattr(torch, args.dtype))
     pipe.to(args.device)
     pipe.set_progress_bar_config(disable=args.quiet)
@@ -166,17 +187,30 @@ def run_generate(args: argparse.Namespace) -> None:
         args.output,
         frame_rate=args.frame_rate or pipe.frame_rate,
         sampling_rate=pipe.sampling_rate,
+        provenance=None if args.no_provenance else output.provenance[0],
+        signing_key=key,
     )
     print(args.output.resolve())
 
 
-def run_demo(args: argparse.Namespace) -> None:
-    """Two drawn people who come with the package talk to each other."""
-    from iap_pipelines.assets import DEMO_PROMPT, example_subjects
+def _signing_key(args: argparse.Namespace) -> SigningKey | None:
+    """The key of the options or the environment, read before anything is computed."""
+    if bool(args.signing_certificates) != bool(args.signing_key):
+        raise ValueError("Give both `--signing-certificates` and `--signing-key`, or neither.")
+    if args.no_provenance:
+        if args.signing_key:
+            raise ValueError("`--signing-key` has no effect with `--no-provenance`.")
+        return None
+    if args.signing_key:
+        return SigningKey.from_files(args.signing_certificates, args.signing_key)
+    return SigningKey.configured()
 
-    args.prompt = DEMO_PROMPT
-    args.subjects = example_subjects()
-    run_generate(args)
+
+def run_inspect(args: argparse.Namespace) -> int:
+    """Read who made a clip. Ends with 0 if it is as it was signed, with 1 if it was edited or carries no manifest."""
+    report = read_provenance(args.clip, trust_anchors=args.trust_anchors)
+    print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else report.render())
+    return 0 if report.state == "intact" else 1
 
 
 def run_convert(args: argparse.Namespace) -> None:
@@ -248,16 +282,14 @@ class ProgressBars:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0, or 2 when what the user gave cannot work; the reason is one line on stderr."""
+    """Run a command. Returns its status; 2 when what the user gave cannot work, the reason is one line on stderr."""
     args = build_parser().parse_args(argv)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except (ValueError, OSError) as error:
         reason = str(error)
     except ModuleNotFoundError as error:
         reason = f"{error.name} is not installed: pip install 'iap-pipelines[{EXTRAS.get(args.command, 'dev')}]'"
-    else:
-        return 0
     print(f"iap {args.command}: {' '.join(reason.split())}", file=sys.stderr)
     return 2
 

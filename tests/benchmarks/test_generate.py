@@ -25,5 +25,5 @@ def test_the_table_holds_medians(monkeypatch):
     runs = [generate.Run(10.0, 15.0, 10**9), generate.Run(30.0, 15.0, 10**9), generate.Run(12.0, 15.0, 10**9)]
     monkeypatch.setattr(generate, "measure_demo", lambda repeats, options: runs)
     table = generate.report(3, [])
-    assert "| iap demo, start to finished mp4 | 12.0 s |" in table
+    assert "| iap generate --demo, start to finished mp4 | 12.0 s |" in table
     assert "| largest resident memory | 1.00 GB |" in table

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from iap_pipelines.media import MediaError, export_to_av, read_audio
+from iap_pipelines.media import MediaError, read_audio, write_video
 from tests.media.clips import moving_ramp, tone, write_raw, write_sound
 
 
@@ -59,7 +59,7 @@ def test_the_first_part(tmp_path):
 
 def test_sound_of_a_video(tmp_path):
     sound = tone(1.0, num_channels=2)
-    path = export_to_av(moving_ramp(25), sound, tmp_path / "a.mp4", frame_rate=25, sampling_rate=16000)
+    path = write_video(moving_ramp(25), sound, tmp_path / "a.mp4", frame_rate=25, sampling_rate=16000)
     assert read_audio(path).samples.shape == sound.shape
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from iap_pipelines.media import MediaError, export, export_to_av, read_video, write_video
+from iap_pipelines.media import MediaError, export, read_video, write_video
 from tests.media.clips import moving_ramp, tone
 
 
 def _write(path, frames=None, sound=None, frame_rate=12.5, sampling_rate=16000):
     frames = moving_ramp() if frames is None else frames
-    return export_to_av(frames, sound, path, frame_rate=frame_rate, sampling_rate=sampling_rate)
+    return write_video(frames, sound, path, frame_rate=frame_rate, sampling_rate=sampling_rate)
 
 
 def test_there_and_back(tmp_path):
@@ -155,10 +155,6 @@ def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path, mon
 def test_an_existing_file_is_replaced(tmp_path):
     (tmp_path / "a.mp4").write_text("old")
     assert read_video(_write(tmp_path / "a.mp4"))[0].num_frames == 25
-
-
-def test_write_video_is_export_to_av():
-    assert write_video is export_to_av
 
 
 def test_warns_of_sound_beyond_full_scale(tmp_path, caplog):

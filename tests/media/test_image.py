@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iap_pipelines.media import MediaError, export_to_av, image, read_image
+from iap_pipelines.media import MediaError, image, read_image, write_video
 from tests.media.clips import moving_ramp, write_raw
 
 
@@ -55,7 +55,7 @@ def test_sixteen_bits_are_scaled(tmp_path):
 
 def test_first_frame_of_a_video(tmp_path):
     frames = moving_ramp(5)
-    path = export_to_av(frames, None, tmp_path / "a.mp4", frame_rate=25)
+    path = write_video(frames, None, tmp_path / "a.mp4", frame_rate=25)
     difference = np.asarray(read_image(path)).astype(int) - frames[0].numpy()
     assert np.abs(difference).mean() < 2
 

@@ -8,15 +8,15 @@ from iap_pipelines.media import (
     MediaError,
     export_frames,
     export_sound,
-    export_to_av,
     iterate_frames,
+    pieces,
     probe,
     read_audio,
     read_frame_times,
     read_sound,
     read_video,
+    write_video,
 )
-from iap_pipelines.media import pieces
 from iap_pipelines.types import AudioSamples
 from tests.media.clips import moving_ramp, tone, write_raw
 
@@ -24,7 +24,7 @@ from tests.media.clips import moving_ramp, tone, write_raw
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     path = tmp_path_factory.mktemp("pieces") / "clip.mp4"
-    return export_to_av(moving_ramp(50), tone(2.0), path, frame_rate=25.0, sampling_rate=16000)
+    return write_video(moving_ramp(50), tone(2.0), path, frame_rate=25.0, sampling_rate=16000)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_no_sound_in_the_piece(shared):
 def test_pictures_are_written_one_at_a_time_to_the_same_bytes(tmp_path):
     frames, sound = moving_ramp(20).numpy(), tone(0.8)
     options = {"frame_rate": 25.0, "sampling_rate": 16000}
-    at_once = export_to_av(frames, sound, tmp_path / "a.mp4", **options)
+    at_once = write_video(frames, sound, tmp_path / "a.mp4", **options)
     streamed = export_frames(iter(frames), sound, tmp_path / "b.mp4", num_frames=20, **options)
     assert at_once.read_bytes() == streamed.read_bytes()
 

@@ -9,11 +9,11 @@ import torch
 from iap_pipelines.media import (
     MediaError,
     containers,
-    export_to_av,
     read_audio,
     read_frame_times,
     read_image,
     read_video,
+    write_video,
 )
 from tests.media.clips import moving_ramp, tone, write_raw
 
@@ -177,7 +177,7 @@ def test_one_frame_held_for_ages_does_not_fill_the_memory(tmp_path, monkeypatch)
 
 
 def test_damage_is_an_error_or_leaves_a_clip_and_never_anything_else(tmp_path):
-    path = export_to_av(moving_ramp(12), tone(0.5), tmp_path / "a.mp4", frame_rate=24, sampling_rate=16000)
+    path = write_video(moving_ramp(12), tone(0.5), tmp_path / "a.mp4", frame_rate=24, sampling_rate=16000)
     original = path.read_bytes()
     generator = random.Random(0)
     num_refused = 0

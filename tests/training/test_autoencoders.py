@@ -11,7 +11,7 @@ from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 from PIL import Image
 from safetensors.torch import save_file
 
-from iap_pipelines.media import export_to_av
+from iap_pipelines.media import write_video
 from iap_pipelines.training.autoencoders import losses
 from iap_pipelines.training.autoencoders.audio_vae import (
     build_audio_vae,
@@ -460,10 +460,10 @@ def write_tiny_world(folder):
     for index, split in enumerate(("train", "train", "test")):
         name = f"clips/{split}-{index:06d}.mp4"
         frames = torch.full((9, 32, 32, 3), 60 * (index + 1), dtype=torch.uint8)
-        export_to_av(frames, tone, folder / name, frame_rate=12.5, sampling_rate=16_000)
+        write_video(frames, tone, folder / name, frame_rate=12.5, sampling_rate=16_000)
         lines.append(json.dumps({"file": name, "split": split, "num_frames": 9}))
     (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
-    export_to_av(frames, tone, folder / "references/v.mp4", frame_rate=12.5, sampling_rate=16_000)
+    write_video(frames, tone, folder / "references/v.mp4", frame_rate=12.5, sampling_rate=16_000)
     (folder / "identities.jsonl").write_text(json.dumps({"split": "train", "voices": ["references/v.mp4"]}) + "\n")
 
 

@@ -33,7 +33,7 @@ _AAC_BITS_PER_SAMPLE = 4
 _MAX_AAC_BITS_PER_SECOND = 128_000  # per channel
 
 
-def export_to_av(
+def write_video(
     video: Tensor | np.ndarray | list[Image.Image],
     audio: Tensor | np.ndarray | None,
     path: str | os.PathLike[str],
@@ -41,7 +41,7 @@ def export_to_av(
     frame_rate: float,
     sampling_rate: int | None = None,
 ) -> Path:
-    """Write one clip as mp4 (H.264 4:2:0, AAC, index in front), which browsers play while it loads.
+    """Write pictures and sound as mp4 (H.264 4:2:0, AAC, index in front), which browsers play while it loads.
 
     The file appears complete or not at all, and equal input gives equal bytes. Sound is brought to the length of the
     pictures: silence fills it up, what is longer is cut; a warning says so when that is more than one frame.
@@ -78,11 +78,11 @@ def export_frames(
     frame_rate: float | Fraction,
     sampling_rate: int | None = None,
 ) -> Path:
-    """Write one clip as `export_to_av` does, from pictures that come one at a time.
+    """Write one clip as `write_video` does, from pictures that come one at a time.
 
     Args:
         frames: uint8 ``[H, W, 3]`` each, all of one even size.
-        audio: as in `export_to_av`.
+        audio: as in `write_video`.
         path: where to write; ends in ``.mp4``. An existing file is replaced.
         num_frames: how many pictures come.
         frame_rate: frames per second.
@@ -100,7 +100,7 @@ def export_frames(
     if audio is not None:
         _check_sampling_rate(sampling_rate)
         samples = _fit(_as_samples(audio), round(num_frames / rate * sampling_rate), sampling_rate / rate)
-    with _temporary_name(Path(path)) as temporary:
+    with temporary_name(Path(path)) as temporary:
         with _open_for_writing(temporary) as container:
             num_written = _encode(container, frames, samples, rate, sampling_rate)
         if num_written != num_frames:
@@ -120,7 +120,7 @@ def export_sound(audio: AudioSamples, path: str | os.PathLike[str]) -> Path:
     """
     layout = "mono" if audio.num_channels == 1 else "stereo"
     samples = (audio.samples.numpy() * 32767).round().astype(np.int16).T.reshape(1, -1)
-    with _temporary_name(Path(path), ".flac") as temporary:
+    with temporary_name(Path(path), ".flac") as temporary:
         options = {"fflags": "+bitexact"}
         with av.open(os.path.abspath(temporary), "w", format="flac", options=options) as container:
             stream = container.add_stream("flac", rate=audio.sampling_rate, layout=layout)
@@ -228,7 +228,7 @@ def _fit(samples: np.ndarray, num_samples: int, num_samples_per_frame: Fraction)
 
 
 @contextmanager
-def _temporary_name(path: Path, suffix: str = ".mp4") -> Iterator[Path]:
+def temporary_name(path: Path, suffix: str = ".mp4") -> Iterator[Path]:
     """Give a name beside ``path`` to write to; what is written there becomes ``path`` when all went well."""
     if path.suffix.lower() != suffix:
         kind = suffix[1:]
@@ -243,6 +243,8 @@ def _temporary_name(path: Path, suffix: str = ".mp4") -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except MediaError as error:  # it names the temporary file
+        raise MediaError(path, error.reason) from error
     except OSError as error:  # PyAV's errors for permission, space and the like are OSErrors as well
         raise MediaError(path, f"it cannot be written ({error.strerror or error})") from error
     finally:

@@ -23,6 +23,8 @@ from iap_pipelines.models.transformer_iap import (
     Towers,
 )
 from iap_pipelines.pipelines.guidance import Branch, IdentityKey
+from iap_pipelines.provenance import Reference
+from iap_pipelines.provenance.digests import reference_digest
 from iap_pipelines.types import AudioSamples, Subject
 
 
@@ -31,6 +33,7 @@ SILENCE_PEAK = 1e-3
 MIN_VOICE_SECONDS = 0.3
 """Shorter recordings hold no timbre to speak of."""
 MIN_FACE_PIXELS = 16
+_FORMAT = "iap-encoded-identity-2"  # 2: with the digests of the references
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,8 @@ class LoadedSubject:
     voice: AudioSamples | None = None
     face_scale: float = 1.0
     voice_scale: float = 1.0
+    references: tuple[Reference, ...] = ()
+    """the files or values as they were given"""
 
     @property
     def num_views(self) -> int:
@@ -132,6 +137,20 @@ class LoadedIdentity:
         """Whether anybody has a face or a voice."""
         return any(subject.num_views or subject.voice is not None for sample in self.samples for subject in sample)
 
+    @property
+    def references(self) -> tuple[tuple[Reference, ...], ...]:
+        """Per sample, what its people were given by."""
+        return tuple(
+            tuple(
+                reference
+                for number, subject in enumerate(sample, start=1)
+                for reference in (
+                    subject.references if isinstance(subject, LoadedSubject) else _references(number, subject)
+                )
+            )
+            for sample in self.samples
+        )
+
     def expand(self, num_samples: int) -> "LoadedIdentity":
         """The same people for `num_samples` clips; see [`EncodedIdentity.expand`]."""
         return LoadedIdentity(repeat_rows(self.samples, num_samples // len(self.samples)))
@@ -154,7 +173,8 @@ def load_subject(subject: Subject | SubjectLatents, index: int) -> LoadedSubject
     if isinstance(subject, Subject):
         views = tuple(_load_face(view, who) for view in subject.views)
         voice = _load_voice(subject.voice, who)
-        subject = LoadedSubject(views, voice, subject.face_scale, subject.voice_scale)
+        references = _references(index + 1, subject)
+        subject = LoadedSubject(views, voice, subject.face_scale, subject.voice_scale, references)
     if not subject.num_views and subject.voice is None and (subject.face_scale, subject.voice_scale) != (1, 1):
         raise ValueError(f"{who} has neither face nor voice, so `face_scale` and `voice_scale` have no effect.")
     return subject
@@ -168,6 +188,15 @@ def fit_voice(voice: AudioSamples, sampling_rate: int, seconds: float, is_padded
     if is_padded:
         samples = F.pad(samples, (0, num_samples - samples.shape[1]))
     return AudioSamples(samples, sampling_rate)
+
+
+def _references(number: int, subject: Subject | SubjectLatents) -> tuple[Reference, ...]:
+    """Digests of what subject `number`, from 1, was given by."""
+    faces = subject.views if isinstance(subject, Subject) else ([] if subject.faces is None else [subject.faces])
+    given = [("face", face) for face in faces]
+    if subject.voice is not None:
+        given.append(("voice", subject.voice))
+    return tuple(Reference(number, kind, *reference_digest(value)) for kind, value in given)
 
 
 def _load_face(view: str | os.PathLike | Image.Image, who: str) -> Image.Image:
@@ -299,6 +328,8 @@ class EncodedIdentity:
     """per sample, per subject"""
     voice_scales: tuple[tuple[float, ...], ...]
     """per sample, per subject"""
+    references: tuple[tuple[Reference, ...], ...]
+    """per sample, what its people were given by"""
 
     @property
     def has_references(self) -> bool:
@@ -340,6 +371,7 @@ class EncodedIdentity:
             num_subjects=repeat_rows(self.num_subjects, copies),
             face_scales=repeat_rows(self.face_scales, copies),
             voice_scales=repeat_rows(self.voice_scales, copies),
+            references=repeat_rows(self.references, copies),
         )
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> "EncodedIdentity":
@@ -361,13 +393,14 @@ class EncodedIdentity:
             entry = {name: sorted(value) for name, value in key._asdict().items()}
             layout.append(entry | {"num_layers": None if memory is None else len(memory.layers)})
         metadata = {
-            "format": "iap-encoded-identity-1",
+            "format": _FORMAT,
             "memories": json.dumps(layout),
             "num_latent_frames": str(self.num_latent_frames),
             "num_audio_latents": str(self.num_audio_latents),
             "num_subjects": json.dumps(self.num_subjects),
             "face_scales": json.dumps(self.face_scales),
             "voice_scales": json.dumps(self.voice_scales),
+            "references": json.dumps([[vars(reference) for reference in sample] for sample in self.references]),
         }
         save_file(tensors, path, metadata=metadata)
 
@@ -376,7 +409,7 @@ class EncodedIdentity:
         """Read a file that `save` wrote."""
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != "iap-encoded-identity-1":
+            if metadata.get("format") != _FORMAT:
                 raise ValueError(f"{os.fspath(path)}: not an encoded identity (format {metadata.get('format')!r}).")
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         memories = {}
@@ -393,6 +426,9 @@ class EncodedIdentity:
             num_subjects=tuple(json.loads(metadata["num_subjects"])),
             face_scales=tuple(map(tuple, json.loads(metadata["face_scales"]))),
             voice_scales=tuple(map(tuple, json.loads(metadata["voice_scales"]))),
+            references=tuple(
+                tuple(Reference(**entry) for entry in sample) for sample in json.loads(metadata["references"])
+            ),
         )
 
 

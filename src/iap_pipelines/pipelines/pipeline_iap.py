@@ -5,6 +5,7 @@
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -38,6 +39,7 @@ from iap_pipelines.pipelines.identity import (
     repeat_rows,
 )
 from iap_pipelines.pipelines.lora_iap import IAPLoraLoaderMixin
+from iap_pipelines.pipelines.model_provenance import model_provenance
 from iap_pipelines.pipelines.pipeline_output import IAPPipelineOutput
 from iap_pipelines.shapes import ClipGeometry, CodecGeometry
 from iap_pipelines.types import AudioSamples, Subject
@@ -66,6 +68,7 @@ EXAMPLE_DOC_STRING = """
         ...     output.frames[0],
         ...     output.audio[0],
         ...     "ada.mp4",
+        ...     provenance=output.provenance[0],
         ...     frame_rate=pipe.frame_rate,
         ...     sampling_rate=pipe.sampling_rate,
         ... )
@@ -596,6 +599,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             num_subjects=people.num_subjects,
             face_scales=people.face_scales,
             voice_scales=people.voice_scales,
+            references=people.references,
         )
 
     def _encode_subject(
@@ -857,7 +861,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         Examples:
 
         Returns:
-            [`IAPPipelineOutput`] or `tuple`: `frames` and `audio`.
+            [`IAPPipelineOutput`], or the `tuple` of its `frames` and `audio`.
         """
         if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
@@ -990,7 +994,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         self.maybe_free_model_hooks()
         if not return_dict:
             return frames, audio
-        return IAPPipelineOutput(frames=frames, audio=audio)
+        model = model_provenance(self)
+        provenance = tuple(dataclasses.replace(model, references=sample) for sample in identity.references)
+        return IAPPipelineOutput(frames=frames, audio=audio, provenance=provenance)
 
     def _remember_captions(
         self, prompt_embeds: Tensor, negative_prompt_embeds: Tensor | None, audio_negative_prompt_embeds: Tensor | None

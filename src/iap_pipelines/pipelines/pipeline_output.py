@@ -7,6 +7,8 @@ import PIL.Image
 import torch
 from diffusers.utils import BaseOutput
 
+from iap_pipelines.provenance import Provenance
+
 
 @dataclass
 class IAPPipelineOutput(BaseOutput):
@@ -20,7 +22,11 @@ class IAPPipelineOutput(BaseOutput):
         audio (`torch.Tensor`):
             Waveforms `[B, 1, N]` in [-1, 1] at the pipeline's `sampling_rate`, or latents `[B, L, C_audio]` for
             `"latent"`.
+        provenance (`tuple[Provenance, ...]`):
+            Per clip, the model and the digests of the references that it was made from, for the manifest that
+            `export_to_av` signs.
     """
 
     frames: torch.Tensor | np.ndarray | list[list[PIL.Image.Image]]
     audio: torch.Tensor
+    provenance: tuple[Provenance, ...] = ()

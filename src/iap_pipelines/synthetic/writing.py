@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from iap_pipelines.media import export_to_av
+from iap_pipelines.media import write_video
 from iap_pipelines.synthetic.config import WorldConfig
 from iap_pipelines.synthetic.sound import SAMPLING_RATE
 from iap_pipelines.synthetic.vocabulary import SPOKEN_WORDS
@@ -187,7 +187,7 @@ def _write_clip(index: int) -> None:
     with temporary.open("wb") as file:
         np.savez(file, **truth)
     temporary.replace(path)
-    export_to_av(
+    write_video(
         clip.frames,
         clip.samples,
         out / clip.record["file"],

@@ -129,7 +129,7 @@ class Validator:
             )
             path = folder / f"sample_{number}.mp4"
             rates = {"frame_rate": clip.frame_rate, "sampling_rate": pipeline.sampling_rate}
-            export_to_av(output.frames[0], output.audio[0], path, **rates)
+            export_to_av(output.frames[0], output.audio[0], path, provenance=output.provenance[0], **rates)
             references = [np.array(Image.open(person.faces[0]).convert("RGB")) for person in people]
             frames = (output.frames[0][:: max(1, clip.num_frames // 6)] * 255).round().astype(np.uint8)
             stills.append((references, frames))
