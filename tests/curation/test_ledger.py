@@ -1,6 +1,6 @@
 """What a stage may ask for, how keys follow settings, and what the ledger keeps."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
@@ -23,11 +23,10 @@ class MeasureLength(Stage):
     unit = SourceFile
     adds = (Length,)
     factor: int = 1
-    model: str = field(default="ruler", init=False)
 
     @property
     def models(self):
-        return {"ruler": self.model}
+        return {"ruler": getattr(self, "model", "wood")}
 
     def process(self, unit, known):
         yield Length(source_id=unit.source_id, characters=self.factor * len(unit.path))

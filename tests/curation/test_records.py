@@ -18,7 +18,7 @@ def _turn(number=0, **values):
         "clip_id": "clip",
         "speaker_id": "speaker",
         "track_id": None,
-        "match": "offscreen",
+        "match": "off_screen",
         "start_seconds": 1.0,
         "end_seconds": 2.5,
         "match_score": None,

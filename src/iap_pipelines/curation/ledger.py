@@ -102,7 +102,7 @@ class Ledger:
             "models": step.stage.models,
         }
         partial = folder / f"{_PARTIAL}{uuid4().hex}"
-        partial.write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, folder / "stage.json")
 
 

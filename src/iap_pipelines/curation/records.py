@@ -16,7 +16,8 @@ Vector = Annotated[tuple[float, ...], pa.list_(pa.float32())]
 """Numbers for which single precision is enough."""
 Times = Annotated[tuple[float, ...], pa.list_(pa.float64())]
 
-_ID_LENGTH = 16
+ID_LENGTH = 16
+"""Hexadecimal digits of an id."""
 
 
 def column(what: str, unit: str = "", *, default: Any = MISSING) -> Any:
@@ -27,7 +28,7 @@ def column(what: str, unit: str = "", *, default: Any = MISSING) -> Any:
 def content_id(*parts: str | float) -> str:
     """16 hexadecimal digits made from the parts; floating point counts to the microsecond (or millionth)."""
     text = "\x1f".join(f"{part:.6f}" if isinstance(part, float) else str(part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:_ID_LENGTH]
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,6 @@ class DiarizedTurn(Record):
     speaker_id: str = column("its voice")
     start_seconds: float = column("start", "s")
     end_seconds: float = column("end", "s")
-    embedding: Vector | None = column("of the voice in this turn; null when it is too short", "unit vector")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +183,10 @@ class Track(Record):
     boxes: Annotated[tuple[tuple[float, ...], ...], pa.list_(pa.list_(pa.float32()))] = column(
         "left, top, right, bottom of the face `[F, 4]`", "source pixels"
     )
-    mouth_opening: Vector = column("gap of the inner lips over height of the face `[F]`", "0 to 1")
-    mouth_motion: Vector = column("mean change of the mouth's pixels since the picture before `[F]`", "grey levels")
-    detection_score: float = column("mean confidence of the detector", "0 to 1")
+    points: Annotated[tuple[tuple[float, ...], ...], pa.list_(pa.list_(pa.float32()))] = column(
+        "x, y of eyes, nose and corners of the mouth `[F, 10]`", "source pixels"
+    )
+    scores: Vector = column("confidence of the detector `[F]`", "0 to 1")
     face_pixels: float = column("longer side of the box, median", "source pixels")
     center_x: float = column("middle of the face, median", "0 left to 1 right")
     clip_share: float = column("share of the clip in which the face is seen", "0 to 1")
@@ -211,7 +212,6 @@ class View(Record):
     view_pixels: float = column("longer side of the box", "source pixels")
     view_score: float = column("frontality x sharpness x size x confidence", "0 to 1")
     fingerprint: str = column("difference hash of the face, 64 bits; near copies differ in few", "hexadecimal")
-    embedding: Vector = column("of the face", "unit vector")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +232,22 @@ class ClipFaces(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lips(Record):
+    """How the mouth of a track moves, and how well that fits the sound at every moment and delay."""
+
+    table: ClassVar[str] = "lips"
+
+    track_id: str = column("its track")
+    clip_id: str = column("its clip")
+    mouth_times: Times = column("of each picture `[F]`", "s")
+    mouth_opening: Vector = column("gap of the inner lips over height of the face `[F]`", "0 to 1")
+    mouth_motion: Vector = column("mean change of the mouth's pixels per 40 ms `[F]`", "grey levels")
+    step_times: Times = column("of each step of the comparison `[T]`", "s")
+    delays: Times = column("of the sound `[L]`", "s")
+    fit: Vector = column("agreement at each delay and step `[L x T]`; NaN where one of them is missing", "correlation")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipTurn(Record):
     """Speech of one voice within one clip, and the face that it belongs to."""
 
@@ -241,10 +257,15 @@ class ClipTurn(Record):
     clip_id: str = column("its clip")
     speaker_id: str = column("its voice within the source")
     track_id: str | None = column("the face that speaks; null when none does or it is not clear")
-    match: str = column("`matched`, `offscreen` (no visible mouth moves with it) or `ambiguous` (several may)")
+    match: str = column(
+        "`matched`; `late` (this face's voice, but sound and lips are apart); `dubbed` (a mouth moves, but with "
+        "another voice than this); `off_screen` (no visible mouth moves with it); `ambiguous` (several may)"
+    )
     start_seconds: float = column("start on the source's clock", "s")
     end_seconds: float = column("end on the source's clock", "s")
-    match_score: float | None = column("how well the best face's mouth follows this speech")
+    match_score: float | None = column(
+        "how well the best face fits: lip sync, and motion beside the others'"
+    )
     match_margin: float | None = column("distance to the next face's score; null when there is one face")
     embedding: Vector | None = column("of the voice; null when the turn is too short", "unit vector")
 
@@ -260,6 +281,7 @@ class TrackSync(Record):
     sync_score: float = column("agreement at the best offset", "correlation, -1 to 1")
     sync_score_in_place: float = column("agreement without an offset", "correlation, -1 to 1")
     sync_offset_seconds: float = column("positive: the sound is late", "s")
+    sync_confidence: float = column("agreement at the best offset minus the median over offsets", "correlation")
     sync_seconds: float = column("speech that was compared", "s")
 
 
@@ -273,6 +295,8 @@ class ClipMatch(Record):
     num_speaking: int = column("faces that speak")
     matched_share: float | None = column("share of the speech that belongs to a face; null without speech", "0 to 1")
     offscreen_share: float | None = column("share of the speech that belongs to no visible face", "0 to 1")
+    dubbed_share: float | None = column("share of the speech beside which a mouth moves to other words", "0 to 1")
+    late_share: float | None = column("share of the speech that its lips are ahead of or behind", "0 to 1")
     ambiguous_share: float | None = column("share of the speech whose face is not clear", "0 to 1")
     sync_score: float | None = column("lowest of the speaking faces", "correlation, -1 to 1")
     sync_score_in_place: float | None = column("lowest of the speaking faces", "correlation, -1 to 1")

@@ -77,7 +77,6 @@ class WrittenClip(Record):
     num_frames: int = column("of the file")
     frame_rate: float = column("of the file", "frames/s")
     sampling_rate: int = column("of the file's sound", "Hz")
-    sound_shift_seconds: float = column("how much earlier the sound was put, from the measured offset", "s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +87,7 @@ class WrittenView(Record):
 
     view_id: str = column("its view")
     view_file: str = column("PNG: head and shoulders, square, relative to the output folder")
-    file_pixels: int = column("width and height of the file", "pixels")
-    upscaling: float = column("file pixels over source pixels", "1 or less: not enlarged")
+    file_pixels: int = column("width and height of the file; never enlarged", "pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +181,7 @@ class Reference(Record):
     from_source_id: str = column("where it comes from")
     view_id: str | None = column("the face; null for a voice")
     turn_id: str | None = column("the voice; null for a face")
-    similarity: float | None = column("to the target's embedding", "cosine, -1 to 1")
+    similarity: float | None = column("of its track or turn to the target's", "cosine, -1 to 1")
     yaw_difference: float | None = column("to the target's best view; null for a voice", "°")
     rank: int = column("0 for the best of its modality and target")
 

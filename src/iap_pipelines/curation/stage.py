@@ -4,11 +4,11 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, TypeAdapter
 
 from iap_pipelines.curation.records import Clip, Record, column
 
@@ -58,6 +58,10 @@ class Known:
             for record in self._records[kind]
             if all(getattr(record, name) == value for name, value in values.items())
         )
+
+    def has(self, kind: type[Record]) -> bool:
+        """Whether this type can be asked for."""
+        return kind in self._records
 
     def one(self, kind: type[RecordType], **values: Any) -> RecordType:
         """The only record of a type with these values.
@@ -122,8 +126,8 @@ class Stage(ABC):
         return True
 
     def settings(self) -> dict[str, Any]:
-        """The settings by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.init}
+        """The settings by name, as JSON would have them."""
+        return TypeAdapter(type(self)).dump_python(self, mode="json")
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def chain(stages: Sequence[Stage]) -> tuple[Step, ...]:
             raise ValueError(f"Stage {stage.name!r} reads {missing}, which no stage before it adds.")
         upstream = sorted({makers[kind] for kind in stage.reads})
         described = [stage.name, stage.version, stage.settings(), stage.models, upstream]
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         key = f"{stage.name}-{digest[:12]}"
         makers |= dict.fromkeys(stage.adds, key)
         steps.append(Step(stage, key))
