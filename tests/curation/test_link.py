@@ -1,0 +1,139 @@
+"""Identities: precise on noisy people, and never two people of one clip in one group, whatever the embeddings."""
+
+import numpy as np
+import pytest
+
+from iap_pipelines.curation.calibrate import calibrate, strangers_of_clips
+from iap_pipelines.curation.link import LinkSettings, find_dubbed, link_subjects
+from tests.curation.people import make_population, make_subject
+
+
+def _pairs(names):
+    return {(a, b) for names in names for a in names for b in names if a < b}
+
+
+def _groups(linked):
+    return [[subject.subject_id for subject in group] for group in linked.groups]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_people_are_found_again(seed):
+    subjects, truth = make_population(seed)
+    linked = link_subjects(subjects, LinkSettings())
+    person = {subject.subject_id: who for subject, who in zip(subjects, truth, strict=True)}
+    found = _pairs(_groups(linked))
+    right = {pair for pair in found if person[pair[0]] == person[pair[1]]}
+    everybody = [[name for name, who in person.items() if who == one] for one in set(truth)]
+    assert len(right) >= 0.99 * len(found)
+    assert len(right) >= 0.9 * len(_pairs(everybody))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_people_of_one_clip_are_never_one(seed):
+    """Also where nothing can be told apart: everybody looks and sounds nearly alike."""
+    subjects, _ = make_population(seed, num_people=4, num_clips=15, face_noise=1.5, voice_noise=1.5)
+    lax = LinkSettings(
+        min_face_similarity=-1,
+        min_voice_similarity=-1,
+        min_group_face_similarity=-1,
+        min_group_voice_similarity=-1,
+        min_face_alone=-1,
+    )
+    for settings in (lax, LinkSettings()):
+        linked = link_subjects(subjects, settings)
+        for group in linked.groups:
+            clips = [subject.clip_id for subject in group]
+            assert len(clips) == len(set(clips))
+        assert sorted(name for group in _groups(linked) for name in group) == [s.subject_id for s in subjects]
+    assert {link.decision for link in link_subjects(subjects, lax).links} >= {"linked", "cannot_link"}
+
+
+def test_the_order_of_subjects_does_not_matter():
+    subjects, _ = make_population(3)
+    shuffled = [subjects[index] for index in np.random.default_rng(0).permutation(len(subjects))]
+    assert link_subjects(subjects, LinkSettings()) == link_subjects(shuffled, LinkSettings())
+
+
+FACE, OTHER_FACE = np.eye(8)[0], np.eye(8)[1]
+VOICE, OTHER_VOICE = np.eye(4)[0], np.eye(4)[1]
+
+
+@pytest.mark.parametrize(
+    ("face", "voice", "decision", "num_people"),
+    [
+        (FACE, VOICE, "linked", 1),
+        (FACE, OTHER_VOICE, "voice_differs", 2),
+        (0.58 * FACE + np.sqrt(1 - 0.58**2) * OTHER_FACE, VOICE, "face_differs", 2),
+        (FACE, None, "face_only", 1),
+        (0.7 * FACE + np.sqrt(1 - 0.49) * OTHER_FACE, None, "not_heard", 2),
+    ],
+)
+def test_an_edge_needs_face_and_voice(face, voice, decision, num_people):
+    subjects = [
+        make_subject("a", "clip-a", face=FACE, voice=VOICE),
+        make_subject("b", "clip-b", face=face, voice=voice),
+    ]
+    linked = link_subjects(subjects, LinkSettings())
+    assert [link.decision for link in linked.links] == [decision]
+    assert len(linked.groups) == num_people
+
+
+def test_somebody_who_is_never_heard_joins_no_two_who_are():
+    subjects = [
+        make_subject("a", "clip-a", face=FACE, voice=VOICE),
+        make_subject("b", "clip-b", face=FACE, voice=OTHER_VOICE),
+        make_subject("c", "clip-c", face=FACE, voice=None),
+    ]
+    groups = _groups(link_subjects(subjects, LinkSettings()))
+    assert ["a", "b"] not in groups and len(groups) == 2
+
+
+def test_a_weak_bridge_is_refused():
+    angles = [0.0, 10.0, 50.0, 60.0]
+    faces = [np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))]) for angle in angles]
+    subjects = [
+        make_subject(name, f"clip-{name}", face=face, voice=VOICE) for name, face in zip("abcd", faces, strict=True)
+    ]
+    settings = LinkSettings(min_face_similarity=0.75, min_group_face_similarity=0.74)
+    linked = link_subjects(subjects, settings)
+    assert _groups(linked) == [["a", "b"], ["c", "d"]]
+    assert "weak_bridge" in {link.decision for link in linked.links}
+
+
+def test_of_two_equal_faces_with_two_voices_the_less_supported_is_dubbed():
+    subjects = [
+        make_subject("a", "clip-a", face=FACE, voice=VOICE),
+        make_subject("b", "clip-b", face=FACE, voice=VOICE),
+        make_subject("dub", "clip-dub", face=FACE, voice=OTHER_VOICE),
+    ]
+    linked = link_subjects(subjects, LinkSettings())
+    assert set(find_dubbed(linked, LinkSettings(), {})) == {"clip-dub"}
+    pair = link_subjects([subjects[0], subjects[2]], LinkSettings())
+    assert set(find_dubbed(pair, LinkSettings(), {"clip-a": 0.1, "clip-dub": 0.4})) == {"clip-a"}
+    assert set(find_dubbed(pair, LinkSettings(), {"clip-a": 0.4, "clip-dub": 0.1})) == {"clip-dub"}
+
+
+def test_nobody():
+    linked = link_subjects([], LinkSettings())
+    assert linked.groups == () and linked.links == ()
+
+
+def test_calibration_keeps_to_the_rate_that_is_wanted():
+    generator = np.random.default_rng(0)
+    strangers, same = generator.normal(0.0, 0.2, 20000), generator.normal(0.8, 0.1, 2000)
+    for rate in (0.05, 0.01, 0.001):
+        found = calibrate(strangers, same, rate)
+        assert found.false_match_rate <= rate
+        assert found.false_match_rate == pytest.approx(rate, rel=0.1)
+    assert found.true_match_rate > 0.95
+    assert calibrate([0.1, 0.3], [0.7, 0.9]).threshold == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="`different`"):
+        calibrate([], [0.5])
+
+
+def test_strangers_are_the_people_of_one_clip():
+    subjects, truth = make_population(0)
+    faces, voices = strangers_of_clips(subjects)
+    clips = [subject.clip_id for subject in subjects]
+    assert len(faces) == sum(clips[:index].count(clip) for index, clip in enumerate(clips))
+    assert 0 < len(voices) < len(faces)
