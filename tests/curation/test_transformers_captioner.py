@@ -1,0 +1,86 @@
+"""The production captioner with a tiny model of a real class: saved, loaded by name, asked, and its answer checked."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from iap_pipelines.curation.captioners import CaptionError, TransformersCaptioner, TransformersCaptions
+from tests.curation.test_captioners import TASK
+
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endfor %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
+    """LLaVA with random weights: two layers, eight channels, a tokenizer of letters."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    vocabulary = ["<unk>", "<pad>", "</s>", "<image>", *map(chr, range(32, 127))]
+    letters = {letter: index for index, letter in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        additional_special_tokens=["<image>"],
+    )
+    processor = LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
+        fast,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        chat_template=CHAT_TEMPLATE,
+        image_token="<image>",
+        num_additional_image_tokens=1,
+    )
+    torch.manual_seed(0)
+    size = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**size, image_size=16, patch_size=8, projection_dim=8),
+        text_config=LlamaConfig(
+            **size, num_key_value_heads=2, vocab_size=len(letters), max_position_embeddings=2048, eos_token_id=2
+        ),
+        image_token_index=letters["<image>"],
+    )
+    folder = tmp_path_factory.mktemp("llava")
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_asked_and_its_answer_checked(tiny_model):
+    settings = TransformersCaptions(type="transformers", model=str(tiny_model), max_new_tokens=8)
+    captioner = TransformersCaptioner(settings)
+    answer = captioner.answer(TASK)
+    assert isinstance(answer, str) and 0 < len(answer) <= 64
+    assert captioner.answer(TASK) == answer, "greedy: the same pictures and words, the same answer"
+    with pytest.raises(CaptionError, match="JSON"):
+        captioner.describe(TASK)  # random weights write no caption, and none is made up
+
+
+@pytest.mark.slow
+def test_the_pictures_matter(tiny_model):
+    settings = TransformersCaptions(type="transformers", model=str(tiny_model), max_new_tokens=8)
+    captioner = TransformersCaptioner(settings)
+    other = replace(TASK, pictures=(np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8),))
+    messages = [captioner.prepare(task)["pixel_values"] for task in (TASK, other)]
+    assert not messages[0].equal(messages[1])
