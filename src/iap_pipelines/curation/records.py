@@ -263,9 +263,7 @@ class ClipTurn(Record):
     )
     start_seconds: float = column("start on the source's clock", "s")
     end_seconds: float = column("end on the source's clock", "s")
-    match_score: float | None = column(
-        "how well the best face fits: lip sync, and motion beside the others'"
-    )
+    match_score: float | None = column("how well the best face fits: lip sync, and motion beside the others'")
     match_margin: float | None = column("distance to the next face's score; null when there is one face")
     embedding: Vector | None = column("of the voice; null when the turn is too short", "unit vector")
 
