@@ -48,6 +48,31 @@ def place(position: int, num_people: int, height: int, width: int, *, shift: tup
     return Place((position + 0.5) * column + shift[0] * size, 0.49 * height + shift[1] * size, size)
 
 
+def face_region(position: int, num_people: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """
+    Where the head of the person at a place is to be found in a picture, with hair, without the neighbours.
+
+    Heads stray by about a twentieth of their height from the middle of it (`place`).
+
+    Args:
+        position: counted from the left, from 0.
+        num_people: how many share the picture, 1 to 3.
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+
+    Returns:
+        Left, top, right, bottom in pixels, inside the picture.
+
+    >>> face_region(1, 2, 96, 128)
+    (64, 6, 128, 88)
+    """
+    where = place(position, num_people, height, width, shift=(0.0, 0.0, 0.0))
+    half_width, half_height = 0.58 * where.size, 0.75 * where.size
+    edges = (where.x - half_width, where.y - half_height, where.x + half_width, where.y + half_height)
+    left, top, right, bottom = (round(edge) for edge in edges)
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+
+
 def draw_scene(canvas: skia.Canvas, scene: str, height: int, width: int) -> None:
     """Paint the background of a picture of ``height`` by ``width`` pixels."""
     top, bottom = SCENES[scene]
