@@ -5,6 +5,7 @@ Letters: N pictures, H height, W width, U utterances, S samples.
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,23 +85,17 @@ def prepare_faces(
         settings: how many of what.
         seed: of everything random.
     """
-    path = Path(folder) / "faces.npz"
-    if not path.exists():
-        stills = _draw_stills(world.config, codecs, settings, seed)
-        clips = _draw_clips(world, codecs, settings, seed)
-        clips = clips._replace(identities=clips.identities + settings.num_people)
-        _save(path, Faces(*(np.concatenate(pair) for pair in zip(stills, clips, strict=True))))
-    return _load(path, Faces)
+    stills = _kept(Path(folder) / "stills.npz", Faces, lambda: _draw_stills(world.config, codecs, settings, seed))
+    clips = _kept(Path(folder) / "clips.npz", Faces, lambda: _draw_clips(world, codecs, settings, seed))
+    clips = clips._replace(identities=clips.identities + settings.num_people)
+    return Faces(*(np.concatenate(pair) for pair in zip(stills, clips, strict=True)))
 
 
 def prepare_speech(
     folder: Path, world: World, codecs: CodecReconstruction, settings: MaterialSettings, seed: int
 ) -> Speech:
     """Let the training split's voices speak, or read what they said; see [`prepare_faces`]."""
-    path = Path(folder) / "speech.npz"
-    if not path.exists():
-        _save(path, _speak(world, codecs, settings, seed))
-    return _load(path, Speech)
+    return _kept(Path(folder) / "speech.npz", Speech, lambda: _speak(world, codecs, settings, seed))
 
 
 def cut_faces(frames: np.ndarray, num_people: int) -> np.ndarray:
@@ -219,14 +214,13 @@ def _say(bank: dict[str, np.ndarray], vocabulary: list[str], generator: np.rando
         said.pop()
 
 
-def _save(path: Path, arrays: Faces | Speech) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays._asdict())
-    os.replace(partial, path)
-
-
-def _load(path: Path, kind: type) -> Faces | Speech:
+def _kept(path: Path, kind: type, make: Callable[[], Faces | Speech]) -> Faces | Speech:
+    """Read arrays, or make them and write them down whole."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, **make()._asdict())
+        os.replace(partial, path)
     with np.load(path) as stored:
         return kind(**{name: stored[name] for name in kind._fields})
