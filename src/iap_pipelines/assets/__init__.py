@@ -9,6 +9,8 @@ _FOLDER = Path(__file__).parent
 EMBEDDED_CHECKPOINT = _FOLDER / "iap-tiny"
 """A small `from_pretrained` folder, trained on the synthetic world; its README.md is the model card."""
 
+EMBEDDED_RECOGNISERS = _FOLDER / "recognisers"
+"""Models that score clips of the synthetic world; its README.md says how well."""
 
 DEMO_PROMPT = (
     "Scene: blue room. <S1>: left, woman with a blue bob and big red glasses and earrings. "

@@ -81,6 +81,11 @@ def _vary(samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return resample(samples, SAMPLING_RATE * speed, SAMPLING_RATE) * level
 
 
+def frame_edges(num_frames: int, frame_rate: float) -> np.ndarray:
+    """Samples between which each frame is shown, int ``[num_frames + 1]``."""
+    return np.round(np.arange(num_frames + 1) * SAMPLING_RATE / frame_rate).astype(int)
+
+
 def mouth_movement(track: np.ndarray, num_frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
     """Read from a voice what the lips do.
 
@@ -93,7 +98,7 @@ def mouth_movement(track: np.ndarray, num_frames: int, frame_rate: float) -> tup
         Opening ``[F]`` in [0, 1], from the loudness while the frame is shown, and rounding ``[F]`` from -1 (spread, as
         in "cheese") to 1 (round, as in "moon"), from the centre of the spectrum. Silence closes the mouth exactly.
     """
-    edges = np.round(np.arange(num_frames + 1) * SAMPLING_RATE / frame_rate).astype(int)
+    edges = frame_edges(num_frames, frame_rate)
     pieces = [track[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
     level = np.array([np.sqrt(np.mean(piece**2)) if piece.size else 0.0 for piece in pieces])
     opening = np.clip((level / _FULL_LEVEL) ** 0.7, 0, 1)

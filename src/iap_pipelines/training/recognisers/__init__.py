@@ -1,1 +1,1 @@
-"""Training of the models that score clips of the drawn world, apart from the generator: faces, mouths, voices, words."""
+"""Training of the models that score clips of the drawn world, apart from the generator."""

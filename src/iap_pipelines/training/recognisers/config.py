@@ -17,7 +17,7 @@ class MaterialSettings(StrictModel):
     pictures_per_person: Annotated[int, Field(ge=2)] = 4
     """Pictures of each, alone or in company."""
     num_clips: PositiveInt
-    """Clips of the world's training split."""
+    """Clips of a world of as many other people."""
     num_utterances: PositiveInt
     """Utterances of the voices of the world's training split."""
     coded_share: Probability = 0.4
@@ -43,7 +43,7 @@ class RecogniserConfig(StrictModel):
     """The four recognisers."""
 
     world: str
-    """Folder written by `iap synthesize`; its settings and voices are used, its clips are drawn again."""
+    """Folder written by `iap synthesize`, of which the voices of the training split are used."""
     voices: str | None = None
     """The world's voice bank; `voices` in its folder if not given."""
     codecs: str

@@ -4,6 +4,7 @@ Letters: N pictures, H height, W width, U utterances, S samples.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from iap_pipelines.data.reconstruction import CodecReconstruction
-from iap_pipelines.synthetic import VoiceBank, World, WorldConfig
+from iap_pipelines.synthetic import VoiceBank, World, WorldConfig, fill_bank
 from iap_pipelines.synthetic.people import draw_person, person_kind
 from iap_pipelines.synthetic.rendering import snapshot
 from iap_pipelines.synthetic.scenes import face_region
@@ -23,6 +24,8 @@ from iap_pipelines.synthetic.speech import lay_out
 from iap_pipelines.synthetic.vocabulary import SPOKEN_WORDS
 from iap_pipelines.training.recognisers.config import MaterialSettings
 
+
+logger = logging.getLogger(__name__)
 
 REGION_SIZE = (96, 80)
 """Height and width that faces are kept in."""
@@ -34,6 +37,8 @@ _MAX_WORDS = 4
 _HISS = 0.0006
 _STILLS, _COMPANY, _SPEECH, _CODED = range(4)
 _CODING_BATCH = 16
+_OTHER_WORLD = 70_000
+"""Added to the seed: worlds of users have small ones."""
 
 
 class Faces(NamedTuple):
@@ -72,21 +77,19 @@ def load_world(folder: Path, voices: Path | None = None) -> World:
     return World(config, VoiceBank(voices or Path(folder) / "voices"))
 
 
-def prepare_faces(
-    folder: Path, world: World, codecs: CodecReconstruction, settings: MaterialSettings, seed: int
-) -> Faces:
+def prepare_faces(folder: Path, codecs: CodecReconstruction, settings: MaterialSettings, seed: int) -> Faces:
     """
-    Draw stills of new people and clips of the world's training split, or read them if they are there.
+    Draw stills and clips of people who live nowhere else, or read them if they are there.
 
     Args:
         folder: of arrays.
-        world: whose training split is drawn.
         codecs: that coded pictures go through.
         settings: how many of what.
         seed: of everything random.
     """
-    stills = _kept(Path(folder) / "stills.npz", Faces, lambda: _draw_stills(world.config, codecs, settings, seed))
-    clips = _kept(Path(folder) / "clips.npz", Faces, lambda: _draw_clips(world, codecs, settings, seed))
+    folder = Path(folder)
+    stills = _kept(folder / "stills.npz", Faces, lambda: _draw_stills(codecs, settings, seed))
+    clips = _kept(folder / "clips.npz", Faces, lambda: _draw_clips(folder / "voices", codecs, settings, seed))
     clips = clips._replace(identities=clips.identities + settings.num_people)
     return Faces(*(np.concatenate(pair) for pair in zip(stills, clips, strict=True)))
 
@@ -126,7 +129,7 @@ def _draw_stills(config: WorldConfig, codecs: CodecReconstruction, settings: Mat
         draw_person(person_kind(index), np.random.default_rng([seed, _STILLS, index]))
         for index in range(settings.num_people)
     ]
-    generator = np.random.default_rng([seed, _COMPANY])
+    generator, config = np.random.default_rng([seed, _COMPANY]), WorldConfig()
     heads, identities, batches = [], [], {1: [], 2: [], 3: []}
     for _ in range(settings.pictures_per_person):
         order = [int(index) for index in generator.permutation(len(people))]
@@ -153,17 +156,25 @@ def _draw_stills(config: WorldConfig, codecs: CodecReconstruction, settings: Mat
     return Faces(np.concatenate(heads), np.array(identities), unknown)
 
 
-def _draw_clips(world: World, codecs: CodecReconstruction, settings: MaterialSettings, seed: int) -> Faces:
-    """Every frame of some clips, as drawn and as coded."""
-    candidates = [
-        index
-        for index in range(world.config.num_clips)
-        if world.split_of(index // world.config.clips_per_identity) == "train"
+def _draw_clips(voices: Path, codecs: CodecReconstruction, settings: MaterialSettings, seed: int) -> Faces:
+    """
+    Every frame of one clip of everybody in a new world, as drawn and as coded. Its voices buzz: they only move mouths.
+    """
+    config = WorldConfig(
+        num_identities=settings.num_clips,
+        seed=_OTHER_WORLD + seed,
+        held_out_share=0.0,
+        voice_backend="formant",
+    )
+    world = World(config, fill_bank(voices, config.num_identities, config.seed, voice_backend="formant"))
+    # One clip of each person; every kind of clip (one, two, three people) in turn.
+    chosen = [
+        person * config.clips_per_identity + person % config.clips_per_identity
+        for person in range(config.num_identities)
     ]
-    chosen = np.linspace(0, len(candidates) - 1, min(settings.num_clips, len(candidates))).astype(int)
     generator, noise = np.random.default_rng([seed, _CODED]), torch.Generator().manual_seed(seed + 1)
     parts = []
-    for clip in (world.render_clip(candidates[place]) for place in chosen):
+    for clip in map(world.render_clip, chosen):
         people = [int(subject["identity"].rpartition("-")[2]) for subject in clip.record["subjects"]]
         strength = float(generator.uniform(0, settings.latent_noise))
         coded = codecs.video(torch.from_numpy(clip.frames), noise=strength, generator=noise).numpy()
@@ -175,7 +186,9 @@ def _draw_clips(world: World, codecs: CodecReconstruction, settings: MaterialSet
 
 def _speak(world: World, codecs: CodecReconstruction, settings: MaterialSettings, seed: int) -> Speech:
     generator, noise = np.random.default_rng([seed, _SPEECH]), torch.Generator().manual_seed(seed + 2)
-    voices = world.identities("train")
+    missing = set(world.bank.missing(world.config.num_identities))
+    voices = [identity for identity in world.identities("train") if identity not in missing]
+    logger.info("%d of %d voices of the training split are in the bank", len(voices), len(world.identities("train")))
     vocabulary = list(SPOKEN_WORDS)
     samples, identities, words, spans = [], [], [], []
     for number in range(settings.num_utterances):

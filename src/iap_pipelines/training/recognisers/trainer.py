@@ -64,7 +64,7 @@ def train_recognisers(config: RecogniserConfig) -> list[Path]:
     output = Path(config.output)
     world = load_world(Path(config.world), config.voices and Path(config.voices))
     codecs = CodecReconstruction.from_pretrained(config.codecs)
-    faces = FaceBatches(prepare_faces(output / "material", world, codecs, config.material, config.seed))
+    faces = FaceBatches(prepare_faces(output / "material", codecs, config.material, config.seed))
     folders = [train_recogniser(entry, output, config.seed) for entry in (face(faces, config), mouth(faces, config))]
     del faces
     speech = SpeechBatches(prepare_speech(output / "material", world, codecs, config.material, config.seed))
