@@ -24,6 +24,7 @@ from tqdm import tqdm
 from benchmarks.measuring import markdown_table
 from iap_pipelines import IAPPipeline
 from iap_pipelines.assets import EMBEDDED_CHECKPOINT, EMBEDDED_RECOGNISERS
+from iap_pipelines.data.conditions import without_anchors
 from iap_pipelines.data.reconstruction import CodecReconstruction
 from iap_pipelines.evaluation.drawn_world import report
 from iap_pipelines.evaluation.drawn_world.held_out import (
@@ -36,8 +37,10 @@ from iap_pipelines.evaluation.drawn_world.held_out import (
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement, DrawnWorldRecognisers
 from iap_pipelines.synthetic.world import World
 from iap_pipelines.training.recognisers.material import load_world
+from iap_pipelines.types import StructuredCaption
 
 
+SCALES = ("guidance_scale", "audio_guidance_scale", "face_guidance_scale", "voice_guidance_scale")
 Clip = tuple[np.ndarray, np.ndarray]
 """uint8 `[F, H, W, 3]` and float32 `[N]`"""
 
@@ -96,19 +99,23 @@ class Makers:
             self._pipeline = IAPPipeline.from_pretrained(self.args.model, torch_dtype=torch.float32)
             self._pipeline.set_progress_bar_config(disable=True)
         seed = int(np.random.default_rng([self.args.seed, task.scene.clip_index]).integers(2**31))
-        guidance = {
-            name: getattr(self.args, name)
-            for name in ("guidance_scale", "audio_guidance_scale", "face_guidance_scale", "voice_guidance_scale")
-            if getattr(self.args, name) is not None
-        }
+        guidance = {name: getattr(self.args, name) for name in SCALES if getattr(self.args, name) is not None}
         output = self._pipeline(
-            task.scene.caption,
+            **self._caption(task),
             subjects=subjects_of(self.world, task.scene, task.condition),
             num_inference_steps=self.args.steps,
             generator=torch.Generator().manual_seed(seed),
             **guidance,
         )
         return (output.frames[0] * 255).round().astype(np.uint8), output.audio[0, 0].numpy()
+
+    def _caption(self, task: Task) -> dict[str, StructuredCaption | torch.Tensor]:
+        """As text or, without anchors, as embeddings: the pipeline refuses a text that does not name its subjects."""
+        if not self.args.no_anchors:
+            return {"prompt": task.scene.caption}
+        text = without_anchors(task.scene.caption.render())
+        embeds, _, _ = self._pipeline.encode_prompt(text, do_classifier_free_guidance=False)
+        return {"prompt_embeds": embeds}
 
 
 class Notebook:
@@ -171,21 +178,13 @@ def measure_all(
 
 def settings_of(args: argparse.Namespace, world: World) -> dict:
     """What a measurement depends on besides the clip: how many are measured does not matter."""
-    numbers = (
-        "steps",
-        "seed",
-        "guidance_scale",
-        "audio_guidance_scale",
-        "face_guidance_scale",
-        "voice_guidance_scale",
-    )
     return {
         "model": str(args.model),
         "model_weights": _digest(args.model),
         "recognisers": str(args.recognisers),
         "recogniser_weights": _digest(args.recognisers),
         "world": {name: getattr(world.config, name) for name in ("num_identities", "clips_per_identity", "seed")},
-        **{name: getattr(args, name) for name in numbers},
+        **{name: getattr(args, name) for name in ("steps", "seed", "no_anchors", *SCALES)},
     }
 
 
@@ -218,6 +217,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, default=20, help="denoising steps (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of noise and numbering of the subjects (%(default)s)")
+    parser.add_argument("--no-anchors", action="store_true", help="captions do not say which subject is which")
     for name in ("guidance", "audio-guidance", "face-guidance", "voice-guidance"):
         parser.add_argument(f"--{name}-scale", type=float, help="the pipeline's own default if not given")
     return parser.parse_args(argv)

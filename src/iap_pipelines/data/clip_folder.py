@@ -21,6 +21,8 @@ class ClipEntry:
         frame_rate: frames per second.
         identities: who is in it; the k-th entry is the subject that the caption calls `<Sk>`, from 1.
         caption: the structured caption.
+        speech: per subject, seconds from the first to the last word; `None` for a subject who says nothing. Empty if
+            the folder does not tell.
     """
 
     clip_id: str
@@ -32,6 +34,7 @@ class ClipEntry:
     frame_rate: float
     identities: tuple[str, ...]
     caption: str
+    speech: tuple[tuple[float, float] | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def read_clips(folder: Path) -> list[ClipEntry]:
                 frame_rate=line["frame_rate"],
                 identities=tuple(subject["identity"] for subject in line["subjects"]),
                 caption=line["caption"],
+                speech=_speech(line),
             ),
         )
         for where, line in _read_lines(Path(folder) / "clips.jsonl")
@@ -105,6 +109,15 @@ def read_identities(folder: Path) -> dict[str, IdentityEntry]:
         for where, line in _read_lines(Path(folder) / "identities.jsonl")
     ]
     return {entry.identity: entry for entry in entries}
+
+
+def _speech(line: dict[str, Any]) -> tuple[tuple[float, float] | None, ...]:
+    if "lines" not in line:
+        return ()
+    turns: list[list[dict]] = [[] for _ in line["subjects"]]
+    for spoken in line["lines"]:
+        turns[spoken["subject"] - 1].append(spoken)
+    return tuple((min(t["start"] for t in own), max(t["end"] for t in own)) if own else None for own in turns)
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, Any]]:

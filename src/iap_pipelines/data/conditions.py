@@ -10,6 +10,7 @@ from iap_pipelines.types import SpokenLine, StructuredCaption, SubjectDescriptio
 
 
 _ANCHOR = re.compile(r"<S(\d+)>")
+_ANCHOR_AND_COLON = re.compile(r"<S\d+>:? ?")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,16 @@ def permute_subjects(caption: StructuredCaption, order: Sequence[int]) -> Struct
         lines=tuple(SpokenLine(number[line.subject], line.text) for line in caption.lines),
         sounds=None if caption.sounds is None else renumber(caption.sounds),
     )
+
+
+def without_anchors(caption: str) -> str:
+    """
+    A caption that no longer says which subject is which (an ablation: the model then has to guess).
+
+    >>> without_anchors('Scene: room. <S1>: left, man. <S2>: right, woman. <S2> says: "hi".')
+    'Scene: room. left, man. right, woman. says: "hi".'
+    """
+    return _ANCHOR_AND_COLON.sub("", caption)
 
 
 def _hide_appearance(caption: StructuredCaption, hidden: Sequence[bool], generic: str) -> StructuredCaption:

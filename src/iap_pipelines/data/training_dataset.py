@@ -15,13 +15,14 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry
-from iap_pipelines.data.conditions import ConditionDropout, draw_conditions
+from iap_pipelines.data.conditions import ConditionDropout, draw_conditions, without_anchors
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.models.transformer_iap import IAPIdentityInputs
 from iap_pipelines.pipelines.identity import SubjectLatents, collate_identity
 
 
 TargetKind = Literal["frames", "audio", "clips"]
+ReferenceSource = Literal["own", "target"]
 
 
 class TrainingSample(NamedTuple):
@@ -65,6 +66,8 @@ class SampleSettings:
         num_views: fewest and most pictures per face.
         voice_latents: fewest and most latents of a voice recording; a random piece is cut out.
         dropout: which conditions are left out, and how often.
+        references: `own` takes faces and voices from a person's references, `target` from the target clip itself.
+        anchors: whether captions say which subject is which.
     """
 
     target: TargetKind
@@ -72,6 +75,8 @@ class SampleSettings:
     num_views: tuple[int, int]
     voice_latents: tuple[int, int]
     dropout: ConditionDropout
+    references: ReferenceSource = "own"
+    anchors: bool = True
 
 
 class IdentityClipDataset:
@@ -126,13 +131,13 @@ class IdentityClipDataset:
         drawn = draw_conditions(clip.caption, len(clip.identities), self.settings.dropout, generator)
         subjects = []
         for slot, subject in enumerate(drawn.order):
-            identity = clip.identities[subject]
             with_face = drawn.with_face[slot] and self.learns_video
             with_voice = drawn.with_voice[slot] and self.learns_audio
-            faces = self._faces(identity, generator) if with_face else None
-            voice = self._voice(identity, generator) if with_voice else None
+            faces = self._faces(clip, subject, generator) if with_face else None
+            voice = self._voice(clip, subject, generator) if with_voice else None
             subjects.append(SubjectLatents(faces, voice))
-        return TrainingSample(self._video(clip, generator), self._audio(clip), drawn.caption, tuple(subjects))
+        caption = drawn.caption if self.settings.anchors else without_anchors(drawn.caption)
+        return TrainingSample(self._video(clip, generator), self._audio(clip), caption, tuple(subjects))
 
     def _video(self, clip: ClipEntry, generator: np.random.Generator) -> Tensor | None:
         draws = self.settings.num_draws
@@ -149,24 +154,46 @@ class IdentityClipDataset:
             return None
         return self.latents.read(f"{clip.clip_id}/audio").expand(self.settings.num_draws, -1, -1)
 
-    def _faces(self, identity: str, generator: np.random.Generator) -> Tensor:
-        faces = self.latents.read(f"{identity}/faces")
+    def _faces(self, clip: ClipEntry, subject: int, generator: np.random.Generator) -> Tensor:
+        faces = self.latents.read(f"{clip.identities[subject]}/faces")
+        if self.settings.references == "target":
+            frames = self.latents.read(f"{clip.clip_id}/frames")
+            faces = cut_square(frames, subject, len(clip.identities), side=faces.shape[-1])
         fewest, most = self.settings.num_views
         count = min(len(faces), int(generator.integers(fewest, most, endpoint=True)))
         return faces[torch.from_numpy(generator.choice(len(faces), count, replace=False))]
 
-    def _voice(self, identity: str, generator: np.random.Generator) -> Tensor:
-        recordings = self.latents.recordings(identity)
-        voice = self.latents.read(recordings[int(generator.integers(len(recordings)))])
+    def _voice(self, clip: ClipEntry, subject: int, generator: np.random.Generator) -> Tensor | None:
+        if self.settings.references == "target":
+            voice = self._own_speech(clip, subject)
+            if voice is None:
+                return None
+        else:
+            recordings = self.latents.recordings(clip.identities[subject])
+            voice = self.latents.read(recordings[int(generator.integers(len(recordings)))])
         shortest, longest = self.settings.voice_latents
         length = min(len(voice), int(generator.integers(shortest, longest, endpoint=True)))
         start = int(generator.integers(len(voice) - length, endpoint=True))
         return voice[start : start + length]
 
+    def _own_speech(self, clip: ClipEntry, subject: int) -> Tensor | None:
+        """What a subject says in the clip; `None` for one who is silent."""
+        if clip.speech[subject] is None:
+            return None
+        latents = self.latents.read(f"{clip.clip_id}/audio")
+        per_second = len(latents) * clip.frame_rate / clip.num_frames
+        start, end = (round(seconds * per_second) for seconds in clip.speech[subject])
+        return latents[start : max(end, start + 1)]
+
     def _check(self) -> None:
         if not self.clips:
             raise ValueError("`clips` is empty: no clip has the wanted split and number of people.")
         kinds = {"frames": ("frames",), "audio": ("audio",), "clips": ("video", "audio")}[self.settings.target]
+        if self.settings.references == "target":
+            kinds = {*kinds, *(("frames",) if self.learns_video else ())}
+            untold = [clip.clip_id for clip in self.clips if self.learns_audio and not clip.speech]
+            if untold:
+                raise ValueError(f"`references: target` needs to know who speaks when: {untold[0]} has no `lines`.")
         wanted = {f"{clip.clip_id}/{kind}" for clip in self.clips for kind in kinds}
         people = {identity for clip in self.clips for identity in clip.identities}
         if self.learns_video:
@@ -178,6 +205,28 @@ class IdentityClipDataset:
             raise ValueError(
                 f"`latents` lacks {len(missing)} entries, {missing[0]!r} first. Run the precomputation to its end."
             )
+
+
+def cut_square(frames: Tensor, position: int, num_people: int, side: int) -> Tensor:
+    """
+    Cut the square around one person out of latents of people who stand side by side.
+
+    Args:
+        frames: latents `[N, C, h, w]`.
+        position: counted from the left, from 0.
+        num_people: who share the width evenly.
+        side: latent rows and columns of the square, at most h and w.
+
+    Returns:
+        `[N, C, side, side]`.
+
+    >>> cut_square(torch.arange(8.0).expand(1, 1, 6, 8), 1, 2, side=6)[0, 0, 0].tolist()
+    [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    """
+    height, width = frames.shape[-2:]
+    left = round((position + 0.5) * width / num_people - side / 2)
+    left, top = min(max(left, 0), width - side), (height - side) // 2
+    return frames[..., top : top + side, left : left + side]
 
 
 def collate(

@@ -53,11 +53,15 @@ class NewModel(StrictModel):
 
     @model_validator(mode="after")
     def _check_transformer(self) -> Self:
-        known = set(inspect.signature(IAPTransformer3DModel.__init__).parameters) - {"self", "text_dim"}
-        unknown = sorted(set(self.transformer) - known)
-        if unknown:
-            raise ValueError(f"`transformer` has unknown keys {unknown}; known are {sorted(known)}.")
+        _check_transformer_keys(self.transformer)
         return self
+
+
+def _check_transformer_keys(transformer: dict[str, Any]) -> None:
+    known = set(inspect.signature(IAPTransformer3DModel.__init__).parameters) - {"self", "text_dim"}
+    unknown = sorted(set(transformer) - known)
+    if unknown:
+        raise ValueError(f"`transformer` has unknown keys {unknown}; known are {sorted(known)}.")
 
 
 class PretrainedModel(StrictModel):
@@ -70,6 +74,13 @@ class PretrainedModel(StrictModel):
     """Another folder of the same model, whose video tower is taken instead."""
     audio_from: str | None = None
     """Another folder of the same model, whose audio tower is taken instead."""
+    transformer: dict[str, Any] = {}
+    """Arguments of `IAPTransformer3DModel` that differ from those of the folder, for ablations."""
+
+    @model_validator(mode="after")
+    def _check_transformer(self) -> Self:
+        _check_transformer_keys(self.transformer)
+        return self
 
 
 class StageSettings(StrictModel):
@@ -124,6 +135,13 @@ class DataSettings(StrictModel):
     """Fewest and most audio latents of a voice recording."""
     caption_length: PositiveInt = 64
     """Tokens that captions are padded to."""
+    references: Literal["own", "target"] = "own"
+    """
+    Where faces and voices come from: `own`: a person's references, which belong to no clip; `target`: the target clip
+    itself, for ablations.
+    """
+    anchors: bool = True
+    """Whether captions say which subject is which (`<S1>`); without them for ablations."""
     dropout: DropoutSettings = DropoutSettings()
     """Left-out conditions."""
     num_workers: NonNegativeInt = 0

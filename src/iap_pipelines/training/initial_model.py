@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -37,10 +37,10 @@ def initial_model(
     if isinstance(source, NewModel):
         return _new(source, captions, caption_length, seed)
     folders = {"video": source.video_from, "audio": source.audio_from}
-    model = _load(source.folder)
+    model = _load(source.folder, source.transformer)
     for part, folder in folders.items():
         if folder is not None:
-            take_part(model, _load(folder), part)
+            take_part(model, _load(folder, source.transformer), part)
     return InitialModel(model, AutoTokenizer.from_pretrained(source.folder, subfolder="tokenizer"))
 
 
@@ -59,10 +59,17 @@ def take_part(model: IAPTrainingModel, other: IAPTrainingModel, part: str) -> No
             parameter.copy_(source[name])
 
 
-def _load(folder: str) -> IAPTrainingModel:
+def _load(folder: str, changes: dict[str, Any]) -> IAPTrainingModel:
+    """A folder's model, some arguments of its transformer changed; weights that they make needless are dropped."""
     if Path(folder).exists() and not (Path(folder) / "transformer").exists():
         raise ValueError(f"`folder` {folder} is no pipeline folder: it has no `transformer`.")
-    transformer = IAPTransformer3DModel.from_pretrained(folder, subfolder="transformer", torch_dtype=torch.float32)
+    transformer, found = IAPTransformer3DModel.from_pretrained(
+        folder, subfolder="transformer", torch_dtype=torch.float32, output_loading_info=True, **changes
+    )
+    if found["missing_keys"]:
+        raise ValueError(
+            f"`transformer: {changes}` needs weights that {folder} does not have: {sorted(found['missing_keys'])[0]}."
+        )
     text_encoder = UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32)
     return IAPTrainingModel(transformer, text_encoder)
 

@@ -195,6 +195,8 @@ class Trainer:
                 num_views=data.num_views,
                 voice_latents=data.voice_latents,
                 dropout=ConditionDropout(**data.dropout.model_dump()),
+                references=data.references,
+                anchors=data.anchors,
             ),
         )
         settings = self.config.optimization

@@ -218,6 +218,19 @@ def cells(results: Sequence[Result]) -> list[list[str]]:
 def _cell(row: Row, result: Result | None) -> str:
     if result is None:
         return ""
-    show = (lambda value: f"{100 * value:.0f}") if row.is_share else (lambda value: f"{value:.2f}")
+    return percent(result) if row.is_share else _with_ends(result, "{:.2f}".format)
+
+
+def percent(result: Result) -> str:
+    """
+    A share with the ends of its interval.
+
+    >>> percent(Result("spoken word accuracy", "real", 0.9375, 0.81, 1.0, 16))
+    '94 % [81, 100]'
+    """
+    return _with_ends(result, lambda value: f"{100 * value:.0f}", " %")
+
+
+def _with_ends(result: Result, show: Callable[[float], str], unit: str = "") -> str:
     ends = "" if result.low is None else f" [{show(result.low)}, {show(result.high)}]"
-    return f"{show(result.value)}{' %' if row.is_share else ''}{ends}"
+    return f"{show(result.value)}{unit}{ends}"
