@@ -13,7 +13,7 @@ import argparse
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,7 +136,15 @@ class Notebook:
                 "another folder."
             )
         settings_path.write_text(json.dumps(settings, indent=1))
-        self._lines = dict(self._read())
+        self._lines: dict[str, dict] = {}
+        whole = []
+        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else ():
+            if line.endswith("\n"):
+                entry = json.loads(line)
+                self._lines[entry["key"]] = entry["measurement"]
+                whole.append(line)
+        # A line that was cut off when the run was stopped goes, and its clip is measured again.
+        self.path.write_text("".join(whole), encoding="utf-8")
 
     def __contains__(self, task: Task) -> bool:
         return task.key in self._lines
@@ -148,14 +156,6 @@ class Notebook:
         self._lines[task.key] = measurement.to_json()
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": task.key, "measurement": self._lines[task.key]}) + "\n")
-
-    def _read(self) -> Iterator[tuple[str, dict]]:
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # cut off when the run was stopped; that clip is measured again
-            yield entry["key"], entry["measurement"]
 
 
 def measure_all(

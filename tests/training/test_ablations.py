@@ -150,7 +150,7 @@ def test_weights_that_are_not_there_are_not_made_up(folder, tmp_path):
     no_slots = _load(folder, num_identity_slots=0)
     no_slots.save_pretrained(folder / "transformer")
     assert isinstance(_load(folder), IAPTransformer3DModel)
-    with pytest.raises(ValueError, match="needs weights that .* does not have: identity_embedding"):
+    with pytest.raises(ValueError, match="needs weights that .* does not have: audio_identity_proj"):
         _load(folder, num_identity_slots=4)
     with pytest.raises(ValueError, match="unknown keys \\['num_slots'\\]"):
         _load(folder, num_slots=4)

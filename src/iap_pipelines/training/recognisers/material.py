@@ -123,7 +123,7 @@ def cut_faces(frames: np.ndarray, num_people: int) -> np.ndarray:
     )
 
 
-def _draw_stills(config: WorldConfig, codecs: CodecReconstruction, settings: MaterialSettings, seed: int) -> Faces:
+def _draw_stills(codecs: CodecReconstruction, settings: MaterialSettings, seed: int) -> Faces:
     """People alone and in company; everyone appears `pictures_per_person` times, each time coded or not."""
     people = [
         draw_person(person_kind(index), np.random.default_rng([seed, _STILLS, index]))
