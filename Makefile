@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow parity conformance style quality bench
+.PHONY: help demo test test-slow parity conformance style quality bench cards
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -37,6 +37,9 @@ quality: $(INSTALLED_DEV) ## what style would change
 
 bench: $(INSTALLED_DEV) ## print the benchmark tables
 	@$(RUN) -m benchmarks
+
+cards: $(INSTALLED) ## write the model cards anew from their templates and facts
+	@$(RUN) model_cards/render.py
 
 $(RUN):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iap-pipelines needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

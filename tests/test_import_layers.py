@@ -15,6 +15,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 
 ROOMS = (
     "version",
+    "identity_card",
     "types",
     "shapes",
     "provenance",
@@ -41,6 +42,7 @@ BASE = {
     "accelerate",
     "diffusers",
     "huggingface_hub",
+    "jinja2",
     "numpy",
     "peft",
     "PIL",
@@ -75,6 +77,10 @@ OWNERS = {
 
 ONLY_IN_OWNERS = {"av", "c2pa", "cryptography"}
 """Parts that nobody else imports, not even inside a function."""
+
+
+METHODS_OF_VALUES = {("types", "iap_pipelines.hub.identity")}
+"""Where a value offers as its method what a room below does, as in `Subject.from_pretrained`. Only deferred."""
 
 
 class Import(NamedTuple):
@@ -148,6 +154,7 @@ def test_rooms_import_only_rooms_above_them():
         for found in OURS
         if ROOMS.index(room_of(found.module)) > ROOMS.index(found.room)
         and not (found.room == "cli" and found.is_deferred and found.module == PACKAGE)
+        and not (found.is_deferred and (found.room, found.module) in METHODS_OF_VALUES)
     ]
     assert not wrong, "\n".join(map(str, wrong))
 

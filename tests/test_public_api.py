@@ -9,6 +9,7 @@ import iap_pipelines
 
 
 PUBLIC = {
+    "Consent": "iap_pipelines.identity_card",
     "FaceIdentityConfig": "iap_pipelines.models.configuration_face_identity",
     "FaceIdentityEncoder": "iap_pipelines.models.modeling_face_identity",
     "IAPPipeline": "iap_pipelines.pipelines.pipeline_iap",
@@ -26,7 +27,7 @@ ROOMS = {
         "AudioSamples": ("samples", "sampling_rate"),
         "SpokenLine": ("subject", "text"),
         "StructuredCaption": ("scene", "subjects", "lines", "sounds"),
-        "Subject": ("face", "voice", "name", "face_scale", "voice_scale"),
+        "Subject": ("face", "voice", "name", "face_scale", "voice_scale", "card"),
         "SubjectDescription": ("appearance", "position"),
         "VideoFrames": ("frames", "frame_rate"),
         "caption_anchors": ("prompt",),

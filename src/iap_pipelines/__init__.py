@@ -4,6 +4,7 @@ from diffusers import ModelMixin  # noqa: F401  (diffusers looks base classes up
 from transformers import FeatureExtractionMixin, ImageProcessingMixin, PreTrainedModel  # noqa: F401
 
 from iap_pipelines.conversion import convert_iap_transformer_single_file
+from iap_pipelines.identity_card import Consent
 from iap_pipelines.media import export_to_av
 from iap_pipelines.models.configuration_face_identity import FaceIdentityConfig
 from iap_pipelines.models.configuration_voice_identity import VoiceIdentityConfig
@@ -20,6 +21,7 @@ from iap_pipelines.version import __version__ as __version__
 
 
 __all__ = [
+    "Consent",
     "FaceIdentityConfig",
     "FaceIdentityEncoder",
     "IAPPipeline",

@@ -15,14 +15,15 @@ from iap_pipelines.provenance import SigningKey, read_provenance
 from iap_pipelines.types import Subject
 
 
-EXTRAS = {"synthesize": "synthetic"}
+EXTRAS = {"identity": "curation", "synthesize": "synthetic"}
 """What has to be installed for a command beyond the package itself."""
-SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale")
+SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale", "identity")
 
 
 def parse_subject(text: str) -> Subject:
     """
-    Read `face=a.png,face=b.png,voice=a.wav,name=Ada,face_scale=1.5`; commas inside paths are fine.
+    Read `face=a.png,face=b.png,voice=a.wav,name=Ada,face_scale=1.5`; commas inside paths are fine. Or
+    `identity=org/ada`: an identity folder or repository instead of face and voice.
 
     Raises:
         argparse.ArgumentTypeError: an unknown or repeated key, or a value that [`Subject`] refuses.
@@ -41,8 +42,12 @@ def parse_subject(text: str) -> Subject:
     try:
         scales = {key: float(values[key][0]) for key in ("face_scale", "voice_scale") if key in values}
         single = {key: values[key][0] for key in ("voice", "name") if key in values}
-        return Subject(face=values.get("face"), **single, **scales)
-    except ValueError as error:
+        if "identity" not in values:
+            return Subject(face=values.get("face"), **single, **scales)
+        if single or "face" in values:
+            raise ValueError("identity brings face, voice and name; give only scales with it")
+        return dataclasses.replace(Subject.from_pretrained(values["identity"][0]), **scales)
+    except (ValueError, OSError) as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
@@ -109,6 +114,45 @@ def build_parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--kokoro-voices", type=Path, help="folder of Kokoro's style vectors")
     synthesize.add_argument("--voice-bank", type=Path, help="folder of spoken words shared between worlds")
     synthesize.set_defaults(run=run_synthesize)
+
+    identity = commands.add_parser(
+        "identity", help="write an identity folder of one person", description=run_identity.__doc__
+    )
+    identity.add_argument("output", type=Path, help="folder to write")
+    identity.add_argument(
+        "--subject", required=True, type=parse_subject, metavar="face=F,voice=V,name=N", help="the person"
+    )
+    identity.add_argument("--description", help="how captions describe the person: 'woman with red hair'")
+    identity.add_argument("--consent", metavar="STATEMENT", help="what the person agreed to, in their own words")
+    identity.add_argument("--consent-date", metavar="YYYY-MM-DD", help="when they said so")
+    identity.add_argument("--allowed-use", dest="allowed_uses", action="append", default=[], help="may be repeated")
+    identity.add_argument("--expires", metavar="YYYY-MM-DD", help="the last day on which the consent holds")
+    identity.add_argument("--lora", type=Path, help="LoRA weights of the person: file or folder")
+    identity.add_argument(
+        "--contents",
+        action="append",
+        choices=("references", "latents", "keys_and_values"),
+        help="what to write of the person; may be repeated (references)",
+    )
+    identity.add_argument("--model", help="folder or Hub repository that latents and LoRA weights belong to")
+    identity.add_argument(
+        "--embeddings", action="store_true", help="add what clips can be compared with; needs the extra [curation]"
+    )
+    identity.set_defaults(run=run_identity)
+
+    publish = commands.add_parser(
+        "publish", help="a pipeline, person, LoRA or dataset to the Hub", description=run_publish.__doc__
+    )
+    publish.add_argument("folder", type=Path, help="what to publish")
+    publish.add_argument("repository", help="such as org/name; created when it is missing")
+    publish.add_argument(
+        "--private", action=argparse.BooleanOptionalAction, help="of a new repository (private for people)"
+    )
+    publish.add_argument("--revision", help="branch to commit to; created when it is missing")
+    publish.add_argument(
+        "--remote-code", action="store_true", help="add the code, for those who have diffusers but not this package"
+    )
+    publish.set_defaults(run=run_publish)
     return parser
 
 
@@ -259,6 +303,60 @@ def run_synthesize(args: argparse.Namespace) -> None:
             report=bars.update,
         )
     print(clips)
+
+
+def run_identity(args: argparse.Namespace) -> None:
+    """Write a person down as a folder that can be used and shared: references, terms, card."""
+    from iap_pipelines import Consent, IAPPipeline
+    from iap_pipelines.assets import EMBEDDED_CHECKPOINT
+
+    consent = None
+    if (args.consent is None) != (args.consent_date is None):
+        raise ValueError("--consent and --consent-date belong together.")
+    if args.consent is not None:
+        consent = Consent(
+            statement=args.consent,
+            given_on=args.consent_date,
+            allowed_uses=tuple(args.allowed_uses),
+            expires_on=args.expires,
+        )
+    elif args.allowed_uses or args.expires:
+        raise ValueError("--allowed-use and --expires need --consent.")
+    needs_model = args.lora is not None or bool(set(args.contents or ()) - {"references"})
+    pipe = None
+    if args.model is not None or needs_model:
+        pipe = IAPPipeline.from_pretrained(args.model or EMBEDDED_CHECKPOINT)
+    embeddings = None
+    if args.embeddings:
+        from iap_pipelines.hub.verification import embed_subject
+        from iap_pipelines.perception import backends
+
+        embeddings = embed_subject(
+            args.subject,
+            face_detector=backends.load_face_detector(),
+            face_embedder=backends.load_face_embedder(),
+            voice_embedder=backends.load_voice_embedder(),
+        )
+    args.subject.save_pretrained(
+        args.output,
+        description=args.description,
+        consent=consent,
+        pipe=pipe,
+        contents=args.contents,
+        lora=args.lora,
+        embeddings=embeddings,
+    )
+    print(args.output.resolve())
+
+
+def run_publish(args: argparse.Namespace) -> None:
+    """Check a folder and send it to the Hub in one commit; after an interruption the same command continues."""
+    from iap_pipelines.hub.publishing import publish_folder
+
+    url = publish_folder(
+        args.folder, args.repository, private=args.private, revision=args.revision, remote_code=args.remote_code
+    )
+    print(url)
 
 
 class ProgressBars:

@@ -11,11 +11,14 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from PIL import Image
 from torch import Tensor
+
+from iap_pipelines.identity_card import FACE_LATENTS, LORA, VOICE_LATENTS, Consent, IdentityCard
 
 
 FaceInput = str | os.PathLike[str] | Image.Image
@@ -145,6 +148,7 @@ class Subject:
         name: what to call the person in messages and file names. It is not part of the caption.
         face_scale: strength of the face in guidance; 1 is neutral, 0 ignores it.
         voice_scale: strength of the voice in guidance; 1 is neutral, 0 ignores it.
+        card: the identity card that the person was loaded from. It may hold latents instead of a face and a voice.
 
     Example:
         >>> ada = Subject(face=["ada_front.png", "ada_side.png"], voice="ada.wav", name="Ada")
@@ -160,6 +164,7 @@ class Subject:
     name: str | None = None
     face_scale: float = 1.0
     voice_scale: float = 1.0
+    card: IdentityCard | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.face, list | tuple):
@@ -179,11 +184,19 @@ class Subject:
 
     @property
     def has_face(self) -> bool:
-        return self.face is not None
+        return self.face is not None or self._card_has(FACE_LATENTS)
 
     @property
     def has_voice(self) -> bool:
-        return self.voice is not None
+        return self.voice is not None or self._card_has(VOICE_LATENTS)
+
+    @property
+    def lora(self) -> Path | None:
+        """LoRA weights of the person's card, as `load_lora_weights` takes them."""
+        return None if self.card is None else self.card.path(LORA)
+
+    def _card_has(self, name: str) -> bool:
+        return self.card is not None and name in self.card.files
 
     @property
     def views(self) -> tuple[FaceInput, ...]:
@@ -191,6 +204,87 @@ class Subject:
         if self.face is None:
             return ()
         return self.face if isinstance(self.face, tuple) else (self.face,)
+
+    # Identity folders are written and read in `hub/`. The methods are here because this is where a user of
+    # `from_pretrained` looks for them; the test of the rooms knows of these imports.
+
+    @classmethod
+    def from_pretrained(cls, pretrained_name_or_path: str | os.PathLike[str], **hub_kwargs: Any) -> Self:
+        """Load a person from an identity folder or repository.
+
+        Args:
+            pretrained_name_or_path: a folder, or a repository such as ``"org/ada"``.
+            hub_kwargs: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
+
+        Raises:
+            ValueError: what is there is no identity, or not a whole one.
+            OSError: the repository cannot be read; says why.
+        """
+        from iap_pipelines.hub.identity import load_subject
+
+        return load_subject(pretrained_name_or_path, **hub_kwargs)
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        description: str | None = None,
+        consent: Consent | None = None,
+        pipe: Any = None,
+        contents: Iterable[str] | None = None,
+        lora: str | os.PathLike[str] | None = None,
+        embeddings: Any = None,
+    ) -> None:
+        """Write an identity folder: references, ``identity.json`` and a card.
+
+        Pictures and recordings are written anew, so that nothing but what is seen and heard in them is kept.
+
+        Args:
+            save_directory: a new or empty folder, or an identity folder to replace.
+            description: how captions describe the person after the anchor: ``woman with red hair``.
+            consent: what the person agreed to. Without it the folder can be used, but not published.
+            pipe: the `IAPPipeline` that latents, keys and values or LoRA weights belong to.
+            contents: what to write of the person: ``references`` (pictures and recording), ``latents``,
+                ``keys_and_values`` (for the pipeline's own clip length, as ``<S1>``), in any combination.
+                ``None``: the references, or what the card holds instead of them.
+            lora: file or folder of LoRA weights of this person.
+            embeddings: `IdentityEmbeddings` of the person, for verification (`hub/verification.py`).
+
+        Raises:
+            ValueError: nothing to write, or something that needs a `pipe` without one.
+        """
+        from iap_pipelines.hub.identity import save_subject
+
+        save_subject(
+            self,
+            save_directory,
+            description=description,
+            consent=consent,
+            pipe=pipe,
+            contents=contents,
+            lora=lora,
+            embeddings=embeddings,
+        )
+
+    def push_to_hub(self, repo_id: str, *, private: bool = True, token: str | None = None, **save_kwargs: Any) -> str:
+        """Publish the person as a repository; private unless told otherwise.
+
+        Args:
+            repo_id: such as ``"org/ada"``.
+            private: of a new repository.
+            token: what to authenticate with; the one of `hf auth login` or ``HF_TOKEN`` if ``None``.
+            save_kwargs: see `save_pretrained`.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ValueError: consent is missing.
+            OSError: the Hub refuses or cannot be reached; says what to do.
+        """
+        from iap_pipelines.hub.identity import push_subject
+
+        return push_subject(self, repo_id, private=private, token=token, **save_kwargs)
 
 
 def _check_input(name: str, value: object, value_type: type, expected: str) -> None:

@@ -111,6 +111,8 @@ def export_frames(
 def export_sound(audio: AudioSamples, path: str | os.PathLike[str]) -> Path:
     """Write sound as FLAC with 16 bits; equal input gives equal bytes.
 
+    What was recorded with 16 bits comes back as it was.
+
     Args:
         audio: one or two channels.
         path: where to write; ends in ``.flac``. An existing file is replaced.
@@ -119,7 +121,8 @@ def export_sound(audio: AudioSamples, path: str | os.PathLike[str]) -> Path:
         MediaError: when the file cannot be written; names the file and the reason.
     """
     layout = "mono" if audio.num_channels == 1 else "stereo"
-    samples = (audio.samples.numpy() * 32767).round().astype(np.int16).T.reshape(1, -1)
+    # The factor that reading divides by; only +1 itself has no 16-bit value.
+    samples = (audio.samples.numpy() * 32768).round().clip(-32768, 32767).astype(np.int16).T.reshape(1, -1)
     with temporary_name(Path(path), ".flac") as temporary:
         options = {"fflags": "+bitexact"}
         with av.open(os.path.abspath(temporary), "w", format="flac", options=options) as container:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from iap_pipelines.identity_card import FACE_LATENTS, KEYS_AND_VALUES, VOICE_LATENTS, IdentityCard
 from iap_pipelines.media import MediaError, read_audio, read_image
 from iap_pipelines.models.transformer_iap import (
     IAPIdentityInputs,
@@ -46,6 +47,7 @@ class LoadedSubject:
     voice_scale: float = 1.0
     references: tuple[Reference, ...] = ()
     """the files or values as they were given"""
+    card: IdentityCard | None = None
 
     @property
     def num_views(self) -> int:
@@ -67,6 +69,7 @@ class SubjectLatents:
     """`[l, C_audio]`, as `IAPPipeline.encode_voice` returns it"""
     face_scale: float = 1.0
     voice_scale: float = 1.0
+    card: IdentityCard | None = None
 
     def __post_init__(self) -> None:
         for name, shape in (("faces", "[V, C, h, w]"), ("voice", "[l, C_audio]")):
@@ -171,13 +174,37 @@ def load_subject(subject: Subject | SubjectLatents, index: int) -> LoadedSubject
     name = getattr(subject, "name", None)
     who = f"`subjects[{index}]`" + (f" ({name})" if name else "")
     if isinstance(subject, Subject):
-        views = tuple(_load_face(view, who) for view in subject.views)
-        voice = _load_voice(subject.voice, who)
-        references = _references(index + 1, subject)
-        subject = LoadedSubject(views, voice, subject.face_scale, subject.voice_scale, references)
+        subject = _load_latents(subject, who) if _is_card_alone(subject) else _load_files(subject, who, index)
     if not subject.num_views and subject.voice is None and (subject.face_scale, subject.voice_scale) != (1, 1):
         raise ValueError(f"{who} has neither face nor voice, so `face_scale` and `voice_scale` have no effect.")
     return subject
+
+
+def _is_card_alone(subject: Subject) -> bool:
+    return subject.card is not None and subject.face is None and subject.voice is None
+
+
+def _load_files(subject: Subject, who: str, index: int) -> LoadedSubject:
+    return LoadedSubject(
+        views=tuple(_load_face(view, who) for view in subject.views),
+        voice=_load_voice(subject.voice, who),
+        face_scale=subject.face_scale,
+        voice_scale=subject.voice_scale,
+        references=_references(index + 1, subject),
+        card=subject.card,
+    )
+
+
+def _load_latents(subject: Subject, who: str) -> SubjectLatents:
+    """What the identity card of a subject holds instead of a face and a voice."""
+    paths = [subject.card.path(name) for name in (FACE_LATENTS, VOICE_LATENTS)]
+    if paths == [None, None]:
+        raise ValueError(
+            f"{who} has neither face nor voice nor latents of them, only keys and values. Pass those as `identity`: "
+            "`EncodedIdentity.from_card(subject.card)`."
+        )
+    faces, voice = (None if path is None else load_file(path)["latents"] for path in paths)
+    return SubjectLatents(faces, voice, subject.face_scale, subject.voice_scale, subject.card)
 
 
 def fit_voice(voice: AudioSamples, sampling_rate: int, seconds: float, is_padded: bool = False) -> AudioSamples:
@@ -196,7 +223,12 @@ def _references(number: int, subject: Subject | SubjectLatents) -> tuple[Referen
     given = [("face", face) for face in faces]
     if subject.voice is not None:
         given.append(("voice", subject.voice))
-    return tuple(Reference(number, kind, *reference_digest(value)) for kind, value in given)
+    references = tuple(Reference(number, kind, *reference_digest(value)) for kind, value in given)
+    return references + _card_references(number, subject.card)
+
+
+def _card_references(number: int, card: IdentityCard | None) -> tuple[Reference, ...]:
+    return () if card is None or card.digest is None else (Reference(number, "card", card.digest, "file"),)
 
 
 def _load_face(view: str | os.PathLike | Image.Image, who: str) -> Image.Image:
@@ -330,6 +362,8 @@ class EncodedIdentity:
     """per sample, per subject"""
     references: tuple[tuple[Reference, ...], ...]
     """per sample, what its people were given by"""
+    model_fingerprint: str | None = None
+    """of the model that encoded them, see `fingerprint.py`; `None` if it could not be told"""
 
     @property
     def has_references(self) -> bool:
@@ -402,6 +436,8 @@ class EncodedIdentity:
             "voice_scales": json.dumps(self.voice_scales),
             "references": json.dumps([[vars(reference) for reference in sample] for sample in self.references]),
         }
+        if self.model_fingerprint is not None:
+            metadata["model_fingerprint"] = self.model_fingerprint
         save_file(tensors, path, metadata=metadata)
 
     @classmethod
@@ -429,7 +465,23 @@ class EncodedIdentity:
             references=tuple(
                 tuple(Reference(**entry) for entry in sample) for sample in json.loads(metadata["references"])
             ),
+            model_fingerprint=metadata.get("model_fingerprint"),
         )
+
+    @classmethod
+    def from_card(cls, card: IdentityCard, device: str | torch.device = "cpu") -> "EncodedIdentity":
+        """
+        Read the keys and values of an identity card, as loaded by `Subject.from_pretrained`.
+
+        Raises:
+            ValueError: the card has none.
+        """
+        path = card.path(KEYS_AND_VALUES)
+        if path is None:
+            raise ValueError(f"The identity card of {card.name} holds no keys and values: pass the subject itself.")
+        loaded = cls.load(path, device)
+        references = (loaded.references[0] + _card_references(1, card),)
+        return dataclasses.replace(loaded, references=references)
 
 
 def repeat_rows(rows: tuple, copies: int) -> tuple:

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Protocol
 
-from diffusers import DiffusionPipeline
-
+from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
 from iap_pipelines.provenance import Provenance
 from iap_pipelines.provenance.digests import weights_fingerprint
 
@@ -13,17 +13,23 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _SNAPSHOT = re.compile(r"snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)")
 
 
-def model_provenance(pipe: DiffusionPipeline) -> Provenance:
+class PipelineOfAModel(Protocol):
+    """`IAPPipeline`, or the blocks that share its steps."""
+
+    transformer: IAPTransformer3DModel
+    _loaded_from: str | Path | None
+
+
+def model_provenance(pipe: PipelineOfAModel) -> Provenance:
     """
     Name the model behind `pipe`, without references.
 
     A repository on the Hub is named with its commit, a checkpoint that comes with the package by its folder. The path
     of any other folder is private and left out: the fingerprint of the transformer's weights stands for it.
     """
-    source = pipe.config.get("_name_or_path")
     cached = _SNAPSHOT.search(str(pipe.transformer.config.get("_name_or_path", "")))
     return Provenance(
-        model=_public_name(source),
+        model=_public_name(pipe._loaded_from),
         revision=cached[1] if cached else None,
         weights=weights_fingerprint(pipe.transformer),
     )

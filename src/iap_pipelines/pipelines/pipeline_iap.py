@@ -6,6 +6,7 @@
 
 import copy
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -27,6 +28,7 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from iap_pipelines.models.transformer_iap import IAPIdentityMemory, IAPTransformer3DModel, LayerMemory, Towers
 from iap_pipelines.pipelines.captions import CaptionInputs, Prompt
+from iap_pipelines.pipelines.fingerprint import check_model, model_fingerprint
 from iap_pipelines.pipelines.guidance import Branch, GuidancePlan, GuidanceSettings, apply_guidance
 from iap_pipelines.pipelines.identity import (
     EncodedIdentity,
@@ -168,23 +170,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             max_sequence_length=max_sequence_length,
         )
         # Any component may be missing when only part of the pipeline is loaded.
-        vae_config = vae.config if getattr(self, "vae", None) else None
-        audio_config = audio_vae.config if getattr(self, "audio_vae", None) else None
-        patch_size = transformer.config.patch_size if getattr(self, "transformer", None) else (1, 2, 2)
-        self.geometry = CodecGeometry(
-            spatial_factor=vae_config.scale_factor_spatial if vae_config else 16,
-            temporal_factor=vae_config.scale_factor_temporal if vae_config else 4,
-            patch_size=tuple(patch_size),
-            sampling_rate=audio_config.sample_rate if audio_config else 16_000,
-            samples_per_latent=2 * audio_config.hop_length if audio_config else 512,
-        )
+        parts = (getattr(self, name, None) for name in ("vae", "audio_vae", "transformer"))
+        self.geometry = codec_geometry(*parts)
         self.video_processor = VideoProcessor(vae_scale_factor=self.geometry.spatial_factor)
-        # The audio VAE has the same one, but there a pipeline in bfloat16 casts its window, which no STFT takes.
-        self.mel_spectrogram = None
-        if audio_config:
-            self.mel_spectrogram = MMAudioMelSpectrogram(
-                audio_config.sample_rate, audio_config.n_fft, audio_config.mel_bins, audio_config.hop_length
-            )
+        self.mel_spectrogram = mel_front_end(audio_vae) if getattr(self, "audio_vae", None) else None
 
     @property
     def frame_rate(self) -> float:
@@ -219,6 +208,11 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
     @property
     def interrupt(self) -> bool:
         return self._interrupt
+
+    @property
+    def _loaded_from(self) -> str | os.PathLike[str] | None:
+        """Repository or folder, if it was loaded from one."""
+        return self.config.get("_name_or_path")
 
     def check_inputs(
         self,
@@ -300,6 +294,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                     f"`identity` was encoded by a model of {len(memory.layers)} layers, this one has "
                     f"{self.transformer.config.num_layers}."
                 )
+        found = people.model_fingerprint and model_fingerprint(self.transformer)
+        if found and found != people.model_fingerprint:
+            raise ValueError("`identity` was encoded by another model than this one. Encode it anew.")
 
     def _check_references(self, people: LoadedIdentity, clip: ClipGeometry, is_official: bool) -> None:
         """
@@ -351,6 +348,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             )
         if isinstance(subject, SubjectLatents):
             subject.check_channels(config.in_channels, config.audio_in_channels, who)
+        if subject.card is not None and subject.card.base_model is not None:
+            check_model(subject.card.base_model, self.transformer, self._loaded_from, who)
 
     def _check_noise(self, noise: Towers, clip: ClipGeometry, num_clips: int) -> None:
         shapes = Towers(self._latents_shape(num_clips, clip), self._audio_latents_shape(num_clips, clip))
@@ -551,12 +550,13 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         people = LoadedIdentity.load(subjects)
         clip = self._clip(None, None, num_frames, frame_rate, max(people.num_subjects))
         _check_generator(generator, len(people.samples), "lists of `subjects`")
-        attention_kwargs = _checked_attention_kwargs(attention_kwargs)
+        attention_kwargs = checked_attention_kwargs(attention_kwargs)
         self._check_layers(guidance.skip_guidance_layers)
         self._check_references(people, clip, guidance.is_official)
-        _align_weights(self.transformer, self._execution_device)
+        align_weights(self.transformer, self._execution_device)
         branches = guidance.plan(people.face_scales, people.voice_scales).branches
-        return self._encode_people(people, clip, branches, guidance.is_official, generator, attention_kwargs)
+        encoded = self._encode_people(people, clip, branches, guidance.is_official, generator, attention_kwargs)
+        return dataclasses.replace(encoded, model_fingerprint=model_fingerprint(self.transformer))
 
     def _encode_people(
         self,
@@ -899,7 +899,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             output_type,
             callback_on_step_end_tensor_inputs,
         )
-        _align_weights(self.transformer, self._execution_device)
+        align_weights(self.transformer, self._execution_device)
         device, dtype, num_clips = self._execution_device, self.transformer.dtype, captions.num_clips
         timesteps = self.set_timesteps(num_inference_steps, sigmas, device)
         audio_scheduler = copy.deepcopy(self.scheduler)
@@ -908,7 +908,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         plan = guidance.plan(repeat_rows(people.face_scales, copies), repeat_rows(people.voice_scales, copies))
         self._guidance_scale = guidance_scale
         self._do_classifier_free_guidance = plan.uses_negative_prompt
-        self._attention_kwargs = _checked_attention_kwargs(attention_kwargs)
+        self._attention_kwargs = checked_attention_kwargs(attention_kwargs)
         self._num_timesteps = len(timesteps)
         self._current_timestep = None
         self._interrupt = False
@@ -1039,7 +1039,36 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         )
 
 
-def _align_weights(module: torch.nn.Module, execution_device: torch.device) -> None:
+def codec_geometry(
+    vae: AutoencoderKLWan | None, audio_vae: MMAudioVAE | None, transformer: IAPTransformer3DModel | None
+) -> CodecGeometry:
+    """The sizes that follow from these components; the published ones where a component is missing."""
+    geometry = CodecGeometry()
+    if vae is not None:
+        geometry = dataclasses.replace(
+            geometry, spatial_factor=vae.config.scale_factor_spatial, temporal_factor=vae.config.scale_factor_temporal
+        )
+    if audio_vae is not None:
+        config = audio_vae.config
+        geometry = dataclasses.replace(
+            geometry, sampling_rate=config.sample_rate, samples_per_latent=2 * config.hop_length
+        )
+    if transformer is not None:
+        geometry = dataclasses.replace(geometry, patch_size=tuple(transformer.config.patch_size))
+    return geometry
+
+
+def mel_front_end(audio_vae: MMAudioVAE) -> MMAudioMelSpectrogram:
+    """
+    Mel spectrograms as the audio VAE computes them.
+
+    It has one itself, but there a pipeline in bfloat16 casts the window, which no STFT takes.
+    """
+    config = audio_vae.config
+    return MMAudioMelSpectrogram(config.sample_rate, config.n_fft, config.mel_bins, config.hop_length)
+
+
+def align_weights(module: torch.nn.Module, execution_device: torch.device) -> None:
     """
     Copy weights that compute on the CPU but lie off the 64-byte grid, as in a memory-mapped file.
 
@@ -1058,7 +1087,7 @@ def _encode_mel(audio_vae: MMAudioVAE, mel: Tensor) -> DiagonalGaussianDistribut
     return DiagonalGaussianDistribution(audio_vae.vae.encode(mel))
 
 
-def _checked_attention_kwargs(attention_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
+def checked_attention_kwargs(attention_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
     unknown = sorted(set(attention_kwargs or {}) - {"scale"})
     if unknown:
         raise ValueError(f"`attention_kwargs` takes only 'scale', got {unknown}.")

@@ -1,13 +1,13 @@
 """Digests by which references and weights are recognised. SHA-256, in hexadecimal digits."""
 
 import hashlib
-import os
 from collections.abc import Iterable
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from iap_pipelines.identity_card import file_digest
 from iap_pipelines.provenance.statement import DigestSource
 from iap_pipelines.types import AudioSamples, FaceInput
 
@@ -26,12 +26,6 @@ def reference_digest(reference: FaceInput | AudioSamples | Tensor) -> tuple[str,
     if isinstance(reference, Tensor):
         return _digest(_tensor_parts(reference)), "latents"
     return file_digest(reference), "file"
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """Digest of a file's bytes, as `sha256sum` prints it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_fingerprint(module: nn.Module) -> str | None:

@@ -1,0 +1,1 @@
+"""Weights, people and data to repositories with cards, and back."""

@@ -1,0 +1,77 @@
+"""Cards from templates: the texts that belong to every repository of a kind, and the facts that belong to one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class CardFacts(BaseModel):
+    """A file of `model_cards/facts/`: what one card says beyond the texts of its kind."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    template: str
+    """name of a file in `templates/`, without `.md`"""
+    output: Path
+    """where the card goes, relative to the folder of the facts"""
+    repo_type: str = "model"
+    metadata: dict[str, Any]
+    """what the Hub reads, in this order"""
+    facts: dict[str, Any]
+    """what the template asks for"""
+
+    @classmethod
+    def load(cls, path: Path) -> "CardFacts":
+        """Read a YAML file."""
+        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+    def render(self) -> str:
+        """The card; see [`render_card`]."""
+        return render_card(self.template, self.metadata, self.facts)
+
+
+def render_all(folder: Path) -> list[Path]:
+    """Write the cards of all facts in a folder; returns what was written."""
+    written = []
+    for path in sorted(folder.glob("*.yaml")):
+        card = CardFacts.load(path)
+        output = (folder / card.output).resolve()
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(card.render(), encoding="utf-8")
+        written.append(output)
+    return written
+
+
+def render_card(template: str, metadata: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """
+    Render a README.md.
+
+    Args:
+        template: name of a file in `templates/`, without `.md`.
+        metadata: what the Hub reads, in this order.
+        facts: what the template asks for.
+
+    Raises:
+        ValueError: a fact that the template asks for is missing.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown
+    )
+    try:
+        body = environment.get_template(f"{template}.md").render(facts)
+    except jinja2.UndefinedError as error:
+        raise ValueError(f"The card {template!r} needs a fact that was not given: {error.message}.") from error
+    front_matter = yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True, width=119)
+    return f"---\n{front_matter}---\n\n{body}"

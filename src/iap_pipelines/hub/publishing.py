@@ -1,0 +1,179 @@
+"""A folder to a repository: recognised, checked, sent in one commit."""
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from iap_pipelines.hub.card_check import check_card
+from iap_pipelines.hub.errors import HubError, explained
+from iap_pipelines.hub.remote_code import REMOTE_CODE_REVISION, remote_code_files
+from iap_pipelines.identity_card import IDENTITY_FILE, LORA, IdentityCard
+
+
+logger = logging.getLogger(__name__)
+
+RepositoryFiles = Mapping[str, Path | bytes]
+"""What a commit holds: by name in the repository, a file to read or its contents."""
+
+CONSENT_IS_MISSING = (
+    "`consent` is missing. A face and a voice belong to a person: ask them, and give what they said as "
+    'consent=Consent(statement="I, Ada Example, agree that ...", given_on="2026-11-25", allowed_uses=("research",), '
+    'expires_on="2027-11-25"), or on the command line as --consent "I, ..." --consent-date 2026-11-25.'
+)
+
+LICENCE_FILE = "LICENSE.md"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
+_MAX_TEXT_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """What a folder is, told by one file that it must have."""
+
+    name: str
+    marker: str
+    """glob, relative to the folder"""
+    repo_type: str = "model"
+
+
+KINDS = (
+    FolderKind("pipeline", "model_index.json"),
+    FolderKind("identity", IDENTITY_FILE),
+    FolderKind("lora", LORA),
+    FolderKind("dataset", "**/*.parquet", repo_type="dataset"),
+    FolderKind("dataset", "clips.jsonl", repo_type="dataset"),
+)
+
+
+def kind_of_folder(folder: Path) -> FolderKind:
+    """
+    Recognise a folder.
+
+    Raises:
+        ValueError: it is none of the kinds that are published.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder.")
+    for kind in KINDS:
+        if next(folder.glob(kind.marker), None) is not None:
+            return kind
+    markers = ", ".join(f"{kind.marker} ({kind.name})" for kind in KINDS)
+    raise ValueError(f"{folder}: it is nothing that can be published, since it has none of {markers}.")
+
+
+def publish_folder(
+    folder: str | os.PathLike[str],
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    remote_code: bool = False,
+    token: str | None = None,
+) -> str:
+    """
+    Publish a pipeline, an identity, LoRA weights or a dataset.
+
+    One commit: the repository shows all of it or nothing. After an interruption the same call continues.
+
+    Args:
+        folder: what to publish. Hidden files stay behind.
+        repo_id: such as `"org/iap"`; created when it is missing.
+        private: of a new repository; `None`: private for identities, else as the account's settings say.
+        revision: branch to commit to; created when it is missing. `None`: the main one, or `remote-code`.
+        remote_code: publish a pipeline with its code, for those who have diffusers alone.
+        token: what to authenticate with; the one of `hf auth login` or HF_TOKEN if `None`.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ValueError: the folder is not ready; says what is missing.
+        HubError: the Hub refuses or cannot be reached; says what to do.
+    """
+    folder = Path(folder)
+    kind = kind_of_folder(folder)
+    files = folder_files(folder)
+    if kind.name == "identity":
+        files = identity_files(folder)
+        private = True if private is None else private
+    check_files(files)
+    problems = check_card(folder / "README.md", kind.repo_type)
+    if problems:
+        raise ValueError(f"{folder / 'README.md'}: {' '.join(problems)} See model_cards/ for templates and examples.")
+    if remote_code:
+        if kind.name != "pipeline":
+            raise ValueError(f"`remote_code` is for pipelines, but {folder} is of the kind {kind.name!r}.")
+        files = remote_code_files(files)
+        revision = revision or REMOTE_CODE_REVISION
+    return publish_files(files, repo_id, repo_type=kind.repo_type, private=private, revision=revision, token=token)
+
+
+def publish_files(
+    files: RepositoryFiles,
+    repo_id: str,
+    *,
+    repo_type: str = "model",
+    private: bool | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+) -> str:
+    """Send files in one commit; see [`publish_folder`]."""
+    api = HfApi(token=token)
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    with explained(repo_id, revision):
+        repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True).repo_id
+        if private and not api.repo_info(repo_id, repo_type=repo_type).private:
+            raise HubError(
+                f"{repo_id}: it exists and is public, but was to be private. Nothing was sent. Choose another name, "
+                "or say `private=False` (--no-private)."
+            )
+        if revision is not None:
+            api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
+        message = "Upload with iap-pipelines"
+        commit = api.create_commit(repo_id, operations, repo_type=repo_type, revision=revision, commit_message=message)
+    logger.info("%s: %d files published", repo_id, len(files))
+    return commit.commit_url
+
+
+def folder_files(folder: Path) -> dict[str, Path]:
+    """Every file of a folder but the hidden ones, by its name in a repository."""
+    names = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
+    return {
+        name.as_posix(): path
+        for name, path in names
+        if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+    }
+
+
+def check_files(files: Mapping[str, Path]) -> None:
+    """
+    Refuse what must not be published.
+
+    Raises:
+        ValueError: pickles, or a file that contains an access token; names the file.
+    """
+    for name, path in files.items():
+        if name.endswith(_PICKLES):
+            raise ValueError(f"{path}: pickles run code when they are loaded. Save weights as safetensors.")
+        if path.stat().st_size <= _MAX_TEXT_BYTES and _TOKEN.search(path.read_bytes()):
+            raise ValueError(f"{path}: it contains what looks like a Hugging Face access token. Take it out first.")
+
+
+def identity_files(folder: Path) -> dict[str, Path]:
+    """
+    The files of an identity card, and nothing else that lies beside them.
+
+    Raises:
+        ValueError: the card is not valid, or the person did not agree.
+    """
+    card = IdentityCard.load(folder)
+    if card.consent is None:
+        raise ValueError(f"{folder}: {CONSENT_IS_MISSING}")
+    names = (IDENTITY_FILE, "README.md", LICENCE_FILE, *card.files)
+    return {name: folder / name for name in names if (folder / name).is_file()}

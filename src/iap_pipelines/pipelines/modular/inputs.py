@@ -1,0 +1,51 @@
+# Copyright 2026 The iap-pipelines team. Licensed under the Apache License, Version 2.0.
+"""Inputs that several blocks have. They are called, and default, as the arguments of `IAPPipeline.__call__`."""
+
+from typing import Any
+
+import torch
+from diffusers.modular_pipelines.modular_pipeline_utils import ConfigSpec, InputParam
+
+from iap_pipelines.pipelines.guidance import GuidanceSettings
+
+
+GUIDANCE = (
+    InputParam("guidance_scale", type_hint=float, default=4.0, description="How strongly pictures follow the prompt."),
+    InputParam("audio_guidance_scale", type_hint=float, default=3.0, description="Likewise, sound."),
+    InputParam(
+        "face_guidance_scale", type_hint=float, default=1.0, description="How strongly pictures follow references."
+    ),
+    InputParam("voice_guidance_scale", type_hint=float, default=1.0, description="Likewise, sound."),
+    InputParam(
+        "skip_guidance_layers", type_hint=tuple, default=(), description="Layers that the negative prompts leave out."
+    ),
+    InputParam("compat", type_hint=str, default="native", description="`official`: as the published model."),
+)
+CLIP = (
+    InputParam("num_frames", type_hint=int, description="Frames; the checkpoint's own choice if not given."),
+    InputParam("frame_rate", type_hint=float, description="Frames per second; likewise."),
+)
+PICTURE = (
+    InputParam("height", type_hint=int, description="Pixels; likewise."),
+    InputParam("width", type_hint=int, description="Pixels; likewise."),
+)
+GENERATOR = InputParam(
+    "generator", type_hint=torch.Generator | list[torch.Generator], description="For every random draw."
+)
+ATTENTION_KWARGS = InputParam(
+    "attention_kwargs", type_hint=dict[str, Any], description='`{"scale": s}` scales LoRA weights.'
+)
+NUM_VIDEOS = InputParam("num_videos_per_prompt", type_hint=int, default=1, description="Clips per prompt.")
+
+CLIP_CONFIGS = (
+    ConfigSpec("height", default=704),
+    ConfigSpec("width", default=1280),
+    ConfigSpec("sizes_by_subjects", default={}),
+    ConfigSpec("num_frames", default=121),
+    ConfigSpec("frame_rate", default=24.0),
+)
+
+
+def guidance_settings(block_state: Any) -> GuidanceSettings:
+    """The guidance inputs of a block, checked."""
+    return GuidanceSettings(**{param.name: getattr(block_state, param.name) for param in GUIDANCE})

@@ -1,0 +1,306 @@
+"""Identity folders: written, read back, published, and refused where they must be."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from iap_pipelines import Subject
+from iap_pipelines.hub.publishing import publish_folder
+from iap_pipelines.hub.verification import IdentityEmbeddings, embed_subject
+from iap_pipelines.identity_card import EMBEDDINGS, LORA, IdentityCard
+from iap_pipelines.perception.interfaces import FaceDetection
+from iap_pipelines.pipelines.fingerprint import model_fingerprint
+from iap_pipelines.pipelines.identity import EncodedIdentity
+from tests.hub.people import STATEMENT, consent
+from tests.pipelines.tiny_components import tiny_pipeline
+from tests.pipelines.tiny_people import assert_close, assert_equal, face, generate, person, voice
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny_pipeline()
+
+
+@pytest.fixture(scope="module")
+def other_pipe():
+    """The same classes and sizes, other weights."""
+    pipe = tiny_pipeline()
+    with torch.no_grad():
+        pipe.transformer.blocks[0].video.attn1.to_q.bias.neg_()
+    return pipe
+
+
+@pytest.fixture
+def ada():
+    return person(1, face=[face(1), face(2)], name="Ada")
+
+
+def edit(folder, **changes):
+    """Change identity.json by hand."""
+    path = folder / "identity.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_references_come_back_equal(pipe, ada, tmp_path):
+    ada.save_pretrained(tmp_path / "ada", description="woman with red hair", consent=consent())
+    back = Subject.from_pretrained(tmp_path / "ada")
+    assert (back.name, back.card.description, back.card.consent) == ("Ada", "woman with red hair", consent())
+    assert len(back.views) == 2 and back.has_voice and back.card.base_model is None
+    for view, path in zip(ada.views, back.views, strict=True):
+        assert view.tobytes() == Image.open(path).tobytes()
+    # The recording is stored with 16 bits.
+    assert_close(generate(pipe, subjects=[ada]), generate(pipe, subjects=[back]), atol=1e-3)
+    back.save_pretrained(tmp_path / "again")
+    assert Subject.from_pretrained(tmp_path / "again").card.digest == back.card.digest
+
+
+def test_what_a_camera_left_in_a_file_stays_behind(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    face(1).save(tmp_path / "photo.jpg", exif=exif, comment=b"secret comment")
+    Subject(face=tmp_path / "photo.jpg").save_pretrained(tmp_path / "ada")
+    written = (tmp_path / "ada" / "views" / "0.png").read_bytes()
+    assert not Image.open(tmp_path / "ada" / "views" / "0.png").getexif()
+    assert b"home" not in written and b"secret" not in written
+
+
+@pytest.mark.parametrize("contents", [("latents",), ("references", "latents", "keys_and_values")])
+def test_latents_make_the_same_clip(pipe, ada, tmp_path, contents):
+    ada.save_pretrained(tmp_path / "ada", pipe=pipe, contents=contents)
+    back = Subject.from_pretrained(tmp_path / "ada")
+    assert (back.views == ()) == ("references" not in contents) and back.has_face and back.has_voice
+    alone = Subject(card=back.card)
+    assert_equal(generate(pipe, subjects=[ada]), generate(pipe, subjects=[alone]))
+
+
+def test_keys_and_values_make_the_same_clip(pipe, ada, tmp_path):
+    ada.save_pretrained(tmp_path / "ada", pipe=pipe, contents="keys_and_values")
+    back = Subject.from_pretrained(tmp_path / "ada")
+    people = EncodedIdentity.from_card(back.card)
+    assert_equal(generate(pipe, subjects=[ada]), generate(pipe, identity=people))
+    with pytest.raises(ValueError, match="only keys and values. Pass those as `identity`"):
+        generate(pipe, subjects=[back])
+
+
+def test_another_model_refuses(pipe, other_pipe, ada, tmp_path):
+    ada.save_pretrained(tmp_path / "ada", pipe=pipe, contents=["latents", "keys_and_values"])
+    back = Subject.from_pretrained(tmp_path / "ada")
+    for call in (lambda: generate(other_pipe, subjects=[back]), lambda: other_pipe.encode_identity([back])):
+        with pytest.raises(ValueError, match="belongs to the model 'unnamed', but this pipeline has another one"):
+            call()
+    with pytest.raises(ValueError, match="`identity` was encoded by another model"):
+        generate(other_pipe, identity=EncodedIdentity.from_card(back.card))
+
+
+def test_without_a_fingerprint_names_decide(pipe, ada, tmp_path):
+    ada.save_pretrained(tmp_path / "ada")
+    edit(tmp_path / "ada", base_model={"name": "org/iap", "revision": "v1"})
+    pipe.save_pretrained(tmp_path / "pipe")
+    loaded = type(pipe).from_pretrained(tmp_path / "pipe")
+    loaded.set_progress_bar_config(disable=True)
+    with pytest.raises(ValueError, match=r"`subjects\[0\]` belongs to the model 'org/iap' \(revision v1\)"):
+        generate(loaded, subjects=[Subject.from_pretrained(tmp_path / "ada")])
+    edit(tmp_path / "ada", base_model={"name": str(tmp_path / "pipe")})
+    generate(loaded, subjects=[Subject.from_pretrained(tmp_path / "ada")])
+
+
+def test_a_fingerprint_knows_weights_and_nothing_else(pipe, other_pipe, tmp_path):
+    expected = model_fingerprint(pipe.transformer)
+    assert model_fingerprint(other_pipe.transformer) != expected
+    changed = tiny_pipeline()
+    for dtype in (torch.float16, torch.bfloat16):
+        assert model_fingerprint(tiny_pipeline().transformer.to(dtype)) == expected
+    changed.release_identity_weights()
+    assert model_fingerprint(changed.transformer) == expected
+    from peft import LoraConfig
+
+    changed.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q", "ff.net.0.proj"], use_dora=True), "ada")
+    assert model_fingerprint(changed.transformer) == expected
+
+
+def test_publishing_needs_consent(hub, ada, tmp_path):
+    with pytest.raises(ValueError, match="`consent` is missing.*ask them.*consent=Consent\\(statement="):
+        ada.push_to_hub("org/ada")
+    ada.save_pretrained(tmp_path / "ada")
+    with pytest.raises(ValueError, match="--consent"):
+        publish_folder(tmp_path / "ada", "org/ada")
+    assert not hub.requests
+
+
+def test_a_person_through_the_hub(hub, pipe, ada, tmp_path):
+    lora = tmp_path / "lora"
+    lora.mkdir()
+    save_file({"transformer.blocks.0.lora_A.weight": torch.zeros(2, 2)}, lora / LORA)
+    url = ada.push_to_hub("org/ada", consent=consent(), pipe=pipe, lora=lora)
+    assert url.startswith(f"{hub.url}/org/ada/commit/")
+    repository = hub.model("org/ada")
+    assert repository.is_private
+    assert {"README.md", "LICENSE.md", "identity.json", "views/0.png", "voice.flac", LORA} <= set(repository.files())
+    assert STATEMENT.encode() in repository.files()["README.md"].data  # which was checked before it was sent
+
+    back = Subject.from_pretrained("org/ada")
+    assert back.lora.name == LORA and back.card.base_model.fingerprint == model_fingerprint(pipe.transformer)
+    generate(pipe, subjects=[back])
+
+
+def test_nothing_beside_the_card_is_published(hub, ada, tmp_path):
+    ada.save_pretrained(tmp_path / "ada", consent=consent())
+    (tmp_path / "ada" / "passport.jpg").write_bytes(b"private")
+    publish_folder(tmp_path / "ada", "org/ada")
+    assert "passport.jpg" not in hub.model("org/ada").files()
+
+
+def test_what_was_to_be_private_does_not_go_into_a_public_repository(hub, ada):
+    from huggingface_hub import create_repo
+
+    create_repo("org/ada", private=False)
+    with pytest.raises(OSError, match="it exists and is public, but was to be private. Nothing was sent"):
+        ada.push_to_hub("org/ada", consent=consent())
+    assert not hub.model("org/ada").files()
+    ada.push_to_hub("org/ada", consent=consent(), private=False)
+
+
+def test_an_expired_card_warns(ada, tmp_path, caplog):
+    ada.save_pretrained(tmp_path / "ada", consent=consent(expires_on="2026-11-02"))
+    with caplog.at_level(logging.WARNING):
+        Subject.from_pretrained(tmp_path / "ada")
+    assert "the consent of Ada ended on 2026-11-02" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"nickname": "A"}, "nickname: Extra inputs are not permitted"),
+        ({"name": ""}, "name: String should have at least 1 character"),
+        ({"format": "iap-identity-2"}, "format"),
+        ({"files": {}}, "neither face nor voice"),
+        ({"files": {"../secret.png": "0" * 64}}, r"`files` names \['../secret.png'\]"),
+        ({"files": {"voice.flac": "0" * 64}}, "its SHA-256 differs"),
+        ({"files": {"views/7.png": "0" * 64}}, "views/7.png: the file that identity.json names is missing"),
+        ({"files": {"keys_and_values.safetensors": "0" * 64}}, "`base_model` is missing"),
+        ({"consent": {"statement": STATEMENT}}, "consent.given_on: Field required"),
+        ({"consent": {"statement": "yes", "given_on": "2026-11-01"}}, "consent.statement"),
+        (
+            {"consent": {"statement": STATEMENT, "given_on": "2026-11-02", "expires_on": "2026-11-01"}},
+            "lies before `given_on`",
+        ),
+    ],
+)
+def test_a_card_that_is_not_right_says_what_is_wrong(ada, tmp_path, changes, reason):
+    ada.save_pretrained(tmp_path / "ada")
+    edit(tmp_path / "ada", **changes)
+    with pytest.raises(ValueError, match=reason):
+        Subject.from_pretrained(tmp_path / "ada")
+
+
+def test_a_changed_file_is_noticed(ada, tmp_path):
+    ada.save_pretrained(tmp_path / "ada")
+    face(7).save(tmp_path / "ada" / "views" / "1.png")
+    with pytest.raises(ValueError, match="views/1.png: it is not the file that identity.json names"):
+        Subject.from_pretrained(tmp_path / "ada")
+
+
+def test_the_digest_of_a_card_covers_its_files_and_enters_the_clip(pipe, ada, tmp_path):
+    cards = []
+    for index, subject in enumerate((ada, ada, person(3, name="Ada"))):
+        subject.save_pretrained(tmp_path / str(index))
+        cards.append(IdentityCard.load(tmp_path / str(index)))
+    assert cards[0].digest == cards[1].digest != cards[2].digest
+    ada.save_pretrained(tmp_path / "latents", pipe=pipe, contents=["latents", "keys_and_values"])
+    whole, known = Subject.from_pretrained(tmp_path / "0"), Subject.from_pretrained(tmp_path / "latents")
+    options = {"num_inference_steps": 1, "output_type": "latent"}
+    for card, output in (
+        (whole.card, pipe("<S1> hi", [whole], **options)),
+        (known.card, pipe("<S1> hi", [known], **options)),
+        (known.card, pipe("<S1> hi", identity=EncodedIdentity.from_card(known.card), **options)),
+    ):
+        named = [entry for entry in output.provenance[0].references if entry.kind == "card"]
+        assert [(entry.subject, entry.sha256, entry.of) for entry in named] == [(1, card.digest, "file")]
+
+
+def test_folders_of_something_else_are_left_alone(ada, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "diary.txt").write_text("dear diary")
+    with pytest.raises(ValueError, match="holds something else than an identity"):
+        ada.save_pretrained(tmp_path / "notes")
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["diary.txt"]
+    with pytest.raises(ValueError, match="no identity folder"):
+        Subject.from_pretrained(tmp_path / "notes")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"contents": "latents"}, "need the `pipe` that encodes them"),
+        ({"contents": "pictures"}, "`contents` must be among references, latents, keys_and_values"),
+        ({"lora": "nowhere"}, "`lora` must be a safetensors file"),
+    ],
+)
+def test_wrong_options_leave_nothing_behind(ada, tmp_path, options, reason):
+    with pytest.raises(ValueError, match=reason):
+        ada.save_pretrained(tmp_path / "ada", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_without_face_and_voice_has_no_card(tmp_path):
+    with pytest.raises(ValueError, match="neither face nor voice"):
+        Subject(name="Nobody").save_pretrained(tmp_path / "nobody")
+
+
+def test_a_voice_alone(pipe, tmp_path):
+    heard = Subject(voice=voice(1, num_channels=2), name="Heard")
+    heard.save_pretrained(tmp_path / "heard", consent=consent())
+    back = Subject.from_pretrained(tmp_path / "heard")
+    assert not back.has_face and back.has_voice
+    assert_close(generate(pipe, subjects=[heard]), generate(pipe, subjects=[back]), atol=1e-3)
+
+
+class MeanColour:
+    """Finds one face per picture that is not dark, and tells faces apart by their colour."""
+
+    name, revision = "mean-colour", "1"
+
+    def detect(self, image):
+        box = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        return [FaceDetection(box, np.zeros((5, 2), np.float32), 1.0)] if image.mean() > 20 else []
+
+    def embed(self, image, face):
+        colour = image.mean(axis=(0, 1)) - 128
+        return colour / np.linalg.norm(colour)
+
+
+class Loudness:
+    name, revision = "loudness", "1"
+
+    def embed(self, audio):
+        return np.array([audio.samples.std().item(), 1.0])
+
+
+def test_embeddings_for_verification(ada, tmp_path, caplog):
+    red, blue = (Image.new("RGB", (32, 32), colour) for colour in ("#c84040", "#4040c8"))
+    for image in (red, blue):
+        image.putpixel((0, 0), (0, 0, 0))
+    dark = Image.new("RGB", (32, 32), "#050505")
+    dark.putpixel((0, 0), (20, 0, 0))
+    models = {"face_detector": MeanColour(), "face_embedder": MeanColour(), "voice_embedder": Loudness()}
+    known = Subject(face=[red, dark], voice=voice(1), name="Red")
+    known.save_pretrained(tmp_path / "red", embeddings=embed_subject(known, **models), consent=consent())
+    assert "A face was found in 1 of 2 pictures only" in caplog.text
+    back = Subject.from_pretrained(tmp_path / "red")
+    held = IdentityEmbeddings.load(back.card.path(EMBEDDINGS))
+    assert (held.face_model, held.voice_model) == ("mean-colour@1", "loudness@1")
+    assert held.similarity(embed_subject(back, **models)) == pytest.approx({"face": 1.0, "voice": 1.0}, abs=1e-3)
+    assert held.similarity(embed_subject(Subject(face=blue), **models))["face"] < 0.9
+    back.save_pretrained(tmp_path / "again")
+    assert EMBEDDINGS in Subject.from_pretrained(tmp_path / "again").card.files
+    with pytest.raises(ValueError, match="No face was found in the pictures of Dark"):
+        embed_subject(Subject(face=dark, name="Dark"), **models)
+    with pytest.raises(ValueError, match="There is nothing to embed"):
+        embed_subject(Subject(face=red), voice_embedder=Loudness())
+    with pytest.raises(ValueError, match="embedded by different models, 'mean-colour@1' and 'other'"):
+        held.similarity(IdentityEmbeddings(face=held.face, face_model="other"))
