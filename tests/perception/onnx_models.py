@@ -7,14 +7,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def save_model(path: Path, inputs, nodes, constants, outputs) -> Path:
+def save_model(path: Path, inputs, nodes, constants, outputs, others=()) -> Path:
     """Write a model. ``inputs`` and ``outputs`` map names to shapes, ``constants`` names to arrays."""
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(np.float32(value), name) for name, value in constants.items()],
+        [*(numpy_helper.from_array(np.float32(value), name) for name, value in constants.items()), *others],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)

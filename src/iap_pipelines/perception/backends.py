@@ -11,6 +11,7 @@ from iap_pipelines.perception.interfaces import (
     FaceDetector,
     FaceEmbedder,
     FaceLandmarker,
+    LipSyncModel,
     Transcriber,
     VoiceActivityDetector,
     VoiceEmbedder,
@@ -64,6 +65,11 @@ def load_transcriber(choice: Choice = "faster_whisper") -> Transcriber:
     return _load(_read(config.TranscriberSettings, choice), "transcriber")
 
 
+def load_lip_sync_model(choice: Choice = "linear") -> LipSyncModel:
+    """Load what compares a mouth with a sound; errors as in `load_face_detector`."""
+    return _load(_read(config.LipSyncSettings, choice), "lip_sync")
+
+
 def _read(kind: Any, choice: Choice) -> config.StrictModel:
     return TypeAdapter(kind).validate_python(choice)
 
@@ -98,4 +104,8 @@ def _model_class(role: str, kind: str) -> Callable[..., Any]:
             from iap_pipelines.perception.asr_faster_whisper import FasterWhisperTranscriber as model
         case "transcriber", "transformers":
             from iap_pipelines.perception.speech_transformers import TransformersTranscriber as model
+        case "lip_sync", "linear":
+            from iap_pipelines.perception.lip_sync_linear import LinearLipSync as model
+        case "lip_sync", "syncnet":
+            from iap_pipelines.perception.lip_sync_onnx import SyncNet as model
     return model

@@ -115,6 +115,21 @@ class TransformersTranscriberSettings(StrictModel):
     language: str | None = None
 
 
+class LinearLipSyncSettings(StrictModel):
+    """A linear model from MFCCs to mouth motion, embedded; a rough judge."""
+
+    type: Literal["linear"] = "linear"
+
+
+class SyncNetSettings(StrictModel):
+    """SyncNet from two ONNX files."""
+
+    type: Literal["syncnet"]
+    sound_path: Path
+    face_path: Path
+    num_threads: PositiveInt = 1
+
+
 def _written_short(value: Any) -> Any:
     if isinstance(value, str):
         return {"type": "transformers", "model": value} if "/" in value else {"type": value}
@@ -135,6 +150,7 @@ FaceEmbedderSettings = _role(DlibFaceSettings, ArcFaceSettings)
 VoiceActivitySettings = _role(SileroSettings, TransformersVoiceActivitySettings)
 VoiceEmbedderSettings = _role(CAMPPlusSettings, TransformersVoiceSettings)
 TranscriberSettings = _role(FasterWhisperSettings, TransformersTranscriberSettings)
+LipSyncSettings = _role(LinearLipSyncSettings, SyncNetSettings)
 
 
 class PerceptionSettings(StrictModel):
@@ -150,3 +166,4 @@ class PerceptionSettings(StrictModel):
     voice_activity: VoiceActivitySettings = SileroSettings()
     voice_embedder: VoiceEmbedderSettings = CAMPPlusSettings()
     transcriber: TranscriberSettings = FasterWhisperSettings()
+    lip_sync: LipSyncSettings = LinearLipSyncSettings()
