@@ -20,7 +20,18 @@ EXTRAS = {"identity": "curation", "synthesize": "synthetic"}
 SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale", "identity")
 
 
-def parse_subject(text: str) -> Subject:
+@dataclasses.dataclass(frozen=True)
+class IdentityChoice:
+    """A person given by an identity folder or repository, which is read when the command runs."""
+
+    source: str
+    scales: dict[str, float]
+
+    def load(self) -> Subject:
+        return dataclasses.replace(Subject.from_pretrained(self.source), **self.scales)
+
+
+def parse_subject(text: str) -> Subject | IdentityChoice:
     """
     Read `face=a.png,face=b.png,voice=a.wav,name=Ada,face_scale=1.5`; commas inside paths are fine. Or
     `identity=org/ada`: an identity folder or repository instead of face and voice.
@@ -46,8 +57,8 @@ def parse_subject(text: str) -> Subject:
             return Subject(face=values.get("face"), **single, **scales)
         if single or "face" in values:
             raise ValueError("identity brings face, voice and name; give only scales with it")
-        return dataclasses.replace(Subject.from_pretrained(values["identity"][0]), **scales)
-    except (ValueError, OSError) as error:
+        return IdentityChoice(values["identity"][0], scales)
+    except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
@@ -202,6 +213,7 @@ def run_generate(args: argparse.Namespace) -> None:
     if args.output.suffix.lower() != ".mp4":
         raise ValueError(f"`--output` must name an .mp4 file, got {str(args.output)!r}.")
     key = _signing_key(args)
+    subjects = _load_people(args.subjects)
     pipe = IAPPipeline.from_pretrained(args.model or EMBEDDED_CHECKPOINT, dtype=getattr(torch, args.dtype))
     pipe.to(args.device)
     pipe.set_progress_bar_config(disable=args.quiet)
@@ -221,7 +233,7 @@ def run_generate(args: argparse.Namespace) -> None:
     }
     output = pipe(
         args.prompt,
-        args.subjects,
+        subjects,
         generator=torch.Generator().manual_seed(args.seed),
         **{name: value for name, value in options.items() if value is not None},
     )
@@ -310,6 +322,7 @@ def run_identity(args: argparse.Namespace) -> None:
     from iap_pipelines import Consent, IAPPipeline
     from iap_pipelines.assets import EMBEDDED_CHECKPOINT
 
+    [subject] = _load_people([args.subject])
     consent = None
     if (args.consent is None) != (args.consent_date is None):
         raise ValueError("--consent and --consent-date belong together.")
@@ -332,12 +345,12 @@ def run_identity(args: argparse.Namespace) -> None:
         from iap_pipelines.perception import backends
 
         embeddings = embed_subject(
-            args.subject,
+            subject,
             face_detector=backends.load_face_detector(),
             face_embedder=backends.load_face_embedder(),
             voice_embedder=backends.load_voice_embedder(),
         )
-    args.subject.save_pretrained(
+    subject.save_pretrained(
         args.output,
         description=args.description,
         consent=consent,
@@ -357,6 +370,10 @@ def run_publish(args: argparse.Namespace) -> None:
         args.folder, args.repository, private=args.private, revision=args.revision, remote_code=args.remote_code
     )
     print(url)
+
+
+def _load_people(choices: Sequence[Subject | IdentityChoice]) -> list[Subject]:
+    return [choice.load() if isinstance(choice, IdentityChoice) else choice for choice in choices]
 
 
 class ProgressBars:

@@ -1,11 +1,14 @@
 """The commands of the README that make, share and reuse a person, run as they stand there, against a Hub."""
 
+import argparse
 import re
 import shlex
 import shutil
 
+import pytest
+
 from iap_pipelines.assets import example_subjects
-from iap_pipelines.cli import main
+from iap_pipelines.cli import main, parse_subject
 from iap_pipelines.media import read_video
 
 
@@ -31,6 +34,16 @@ def test_four_commands(hub, repository, tmp_path, monkeypatch, capsys):
     assert hub.model("your-name/ada").is_private
     video, audio = read_video("clip.mp4")
     assert video.num_frames == 25 and audio is not None
+
+
+def test_an_identity_brings_everything_but_scales(capsys):
+    choice = parse_subject("identity=org/ada,face_scale=1.5")
+    assert (choice.source, choice.scales) == ("org/ada", {"face_scale": 1.5})
+    for text in ("identity=org/ada,face=a.png", "identity=org/ada,name=Ada", "identity=a,identity=b"):
+        with pytest.raises(argparse.ArgumentTypeError, match="identity"):
+            parse_subject(text)
+    assert main(["generate", "--prompt", "<S1>", "--subject", "identity=./nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_the_command_line_says_what_is_missing(hub, repository, tmp_path, monkeypatch, capsys):
