@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from iap_pipelines.data.latent_store import LatentShardWriter
+from tests.pipelines.tiny_components import tiny_components
 
 
 CHANNELS, AUDIO_CHANNELS = 4, 6
@@ -109,4 +110,25 @@ def config_values(clip_folder, tmp_path):
         "flow": {"sigmas": {"type": "logit_normal", "shift": 2.0}, "independent_times": 0.5, "num_draws": 2},
         "optimization": {"steps": 6, "batch_size": 4, "micro_batch_size": 2, "warmup_steps": 2},
         "run": {"log_every": 1, "checkpoint_every": 2},
+    }
+
+
+@pytest.fixture
+def exporting(config_values, tmp_path):
+    """A run of two steps that looks at its samples and exports."""
+    components = tiny_components()
+    for name in ("vae", "audio_vae", "vocoder"):
+        components[name].save_pretrained(tmp_path / "codecs" / name)
+    sizes = {
+        "height": 32,
+        "width": 32,
+        "num_frames": 5,
+        "num_inference_steps": 2,
+        "face_size": 32,
+        "max_voice_seconds": 0.5,
+    }
+    return config_values | {
+        "optimization": config_values["optimization"] | {"steps": 2, "warmup_steps": 1},
+        "validation": {"every": 2, "num_samples": 2, "num_inference_steps": 2},
+        "export": {"codecs": str(tmp_path / "codecs"), "sizes_by_subjects": {"2": [32, 64]}} | sizes,
     }

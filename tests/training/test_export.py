@@ -8,28 +8,6 @@ from PIL import Image
 from iap_pipelines import IAPPipeline, Subject
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.trainer import Trainer
-from tests.pipelines.tiny_components import tiny_components
-
-
-@pytest.fixture
-def exporting(config_values, tmp_path):
-    """A run of two steps that looks at its samples and exports."""
-    components = tiny_components()
-    for name in ("vae", "audio_vae", "vocoder"):
-        components[name].save_pretrained(tmp_path / "codecs" / name)
-    sizes = {
-        "height": 32,
-        "width": 32,
-        "num_frames": 5,
-        "num_inference_steps": 2,
-        "face_size": 32,
-        "max_voice_seconds": 0.5,
-    }
-    return config_values | {
-        "optimization": config_values["optimization"] | {"steps": 2, "warmup_steps": 1},
-        "validation": {"every": 2, "num_samples": 2, "num_inference_steps": 2},
-        "export": {"codecs": str(tmp_path / "codecs"), "sizes_by_subjects": {"2": [32, 64]}} | sizes,
-    }
 
 
 def train(values):

@@ -1,20 +1,15 @@
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
-from iap_pipelines.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.initial_model import take_part
 from iap_pipelines.training.parts import part_of
 from iap_pipelines.training.trainer import Trainer
+from tests.training.processes import assert_same_run
 
 
 def make_trainer(values, **sections):
@@ -110,36 +105,7 @@ def test_a_stopped_run_continues_to_the_bit(config_values):
         stopped.next_step = step + 1
         stopped._after_step(step, loss)
     run(config_values)
-    assert_same_run(whole["output"], config_values["output"])
-
-
-def assert_same_run(one, other):
-    assert (Path(one) / "metrics.jsonl").read_text() == (Path(other) / "metrics.jsonl").read_text()
-    ends = [load_checkpoint(latest_checkpoint(Path(folder) / "checkpoints")) for folder in (one, other)]
-    assert ends[0].state == ends[1].state
-    assert ends[0].tensors.keys() == ends[1].tensors.keys()
-    assert all(torch.equal(tensor, ends[1].tensors[name]) for name, tensor in ends[0].tensors.items())
-
-
-def test_a_killed_run_continues_to_the_bit(config_values, tmp_path):
-    values = config_values | {"optimization": config_values["optimization"] | {"steps": 40}}
-    whole = values | {"output": str(tmp_path / "whole")}
-    start_process(whole, tmp_path / "whole.yaml").wait(timeout=120)
-    process = start_process(values, tmp_path / "killed.yaml")
-    deadline = time.monotonic() + 100
-    while len(list_checkpoints(Path(values["output"]) / "checkpoints")) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert start_process(values, tmp_path / "killed.yaml").wait(timeout=120) == 0
-    assert_same_run(whole["output"], values["output"])
-
-
-def start_process(values, path):
-    path.write_text(yaml.safe_dump(values))
-    door = Path(__file__).parents[2] / "training" / "train.py"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    return subprocess.Popen([sys.executable, door, path], env=environment, stderr=subprocess.DEVNULL)
+    assert_same_run(whole, config_values)
 
 
 def test_losses_equal_the_golden_file(config_values, request):

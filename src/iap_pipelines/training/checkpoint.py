@@ -97,6 +97,12 @@ def prune_checkpoints(folder: Path, keep: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_partial_checkpoints(folder: Path) -> None:
+    """Delete what a run that was killed while it saved has left in `folder`."""
+    for path in Path(folder).glob(".step_*.partial"):
+        path.unlink(missing_ok=True)
+
+
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name tensors so that `Checkpoint.group(prefix)` finds them."""
     return {f"{prefix}{_SEPARATOR}{name}": tensor for name, tensor in tensors.items()}

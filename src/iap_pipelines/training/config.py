@@ -228,8 +228,11 @@ class OptimizationSettings(StrictModel):
     """
     gradient_checkpointing: bool = False
     """Recompute layers in the backward pass: less memory, a third more time."""
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Of the forward pass; on CPUs `no` is fastest."""
+    mixed_precision: Literal["no", "bf16"] | None = None
+    """
+    Of the forward pass; the launcher's choice if not given. On CPUs `no` is fastest. `fp16` is refused: its loss scale
+    depends on what happened in earlier steps.
+    """
     compile: bool = False
     """Compile the layers (`torch.compile`)."""
 

@@ -1,9 +1,10 @@
 """The training loop. Everything random is a function of seed and step (`steps.py`), so resuming restores weights,
 optimizer and averages, and goes on with the next step."""
 
+import copy
 import logging
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType
-from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from iap_pipelines.data.clip_folder import ClipEntry, read_clips, read_identities
@@ -20,12 +20,14 @@ from iap_pipelines.data.conditions import ConditionDropout
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.data.order import DataOrder
 from iap_pipelines.data.training_dataset import IdentityClipDataset, SampleSettings
+from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.checkpoint import (
     checkpoint_path,
     latest_checkpoint,
     load_checkpoint,
     load_optimizer_state,
     prune_checkpoints,
+    remove_partial_checkpoints,
     save_checkpoint,
     split_optimizer_state,
     with_prefix,
@@ -38,8 +40,9 @@ from iap_pipelines.training.metrics_log import MetricsLog
 from iap_pipelines.training.optimizer import MuonWithAdam
 from iap_pipelines.training.parts import is_layer_matrix, part_of, select_trainable
 from iap_pipelines.training.schedules import ema_decay_at, learning_rate_factor
+from iap_pipelines.training.sharding import fill_outline, move_to_device, outline, placed_like, whole
 from iap_pipelines.training.steps import MicroBatch, TrainingSteps
-from iap_pipelines.training.training_model import FlowLosses
+from iap_pipelines.training.training_model import FlowLosses, IAPTrainingModel
 from iap_pipelines.training.validation import Validator, validation_settings
 
 
@@ -108,7 +111,7 @@ class Trainer:
         for index, micro_batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
             with nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
-                batch, noise = self._to_device(micro_batch)
+                batch, noise = move_to_device(micro_batch, self.accelerator.device)
                 losses = self._weighted(self.wrapped(batch, noise))
                 self.accelerator.backward(sum(losses.values()) / len(micro_batches))
             for name, loss in losses.items():
@@ -122,11 +125,11 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of everything the next step depends on."""
         tensors = {
-            name: _whole(tensor) for name, tensor in self.accelerator.unwrap_model(self.wrapped).state_dict().items()
+            name: whole(tensor) for name, tensor in self.accelerator.unwrap_model(self.wrapped).state_dict().items()
         }
-        averages = {name: _whole(tensor) for name, tensor in self.average.averages.items()}
+        averages = {name: whole(tensor) for name, tensor in self.average.averages.items()}
         moments, optimizer_state = split_optimizer_state(self._plain_optimizer)
-        moments = {name: _whole(tensor) for name, tensor in moments.items()}
+        moments = {name: whole(tensor) for name, tensor in moments.items()}
         if self.accelerator.is_main_process:
             save_checkpoint(
                 checkpoint_path(self._checkpoints, self.next_step),
@@ -137,12 +140,15 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def export(self) -> None:
-        """Write the pipeline folder with the averaged weights; only the main process's call does."""
-        if self.config.export is not None and self.accelerator.is_main_process:
-            folder = Path(self.config.export.folder or self.output / "pipeline")
-            with self.average.applied():
-                export_pipeline(self._pipeline(), folder, getattr(torch, self.config.export.dtype))
-            logger.info("exported %s", folder)
+        """Write the pipeline folder with the averaged weights. Every process has to call it; the main one writes."""
+        if self.config.export is None:
+            return
+        folder = Path(self.config.export.folder or self.output / "pipeline")
+        with self._averaged_model() as model:
+            if model is not None:
+                export_pipeline(self._pipeline(model), folder, getattr(torch, self.config.export.dtype))
+                logger.info("exported %s", folder)
+        self.accelerator.wait_for_everyone()
 
     # --- Parts ------------------------------------------------------------------------------------------------------
 
@@ -151,7 +157,9 @@ class Trainer:
         if settings.gradient_checkpointing:
             self.model.transformer.enable_gradient_checkpointing()
         select_trainable(self.model, self.config.stage.trainable)
-        self.model.train()
+        # A dropout layer (the published text encoder has some) would draw from a state that no checkpoint holds.
+        self.model.eval()
+        self._outline = outline(self.model)
         if settings.optimizer == "muon":
             if self.accelerator.distributed_type == DistributedType.FSDP:
                 raise ValueError("`optimizer` must be 'adamw' with FSDP, got 'muon', which needs whole matrices.")
@@ -226,9 +234,9 @@ class Trainer:
         unwrapped = self.accelerator.unwrap_model(self.wrapped)
         with torch.no_grad():
             for name, tensor in unwrapped.state_dict().items():
-                tensor.copy_(_placed_like(checkpoint.group("model")[name], tensor))
+                tensor.copy_(placed_like(checkpoint.group("model")[name], tensor))
         averages = self.average.averages
-        self.average.load({n: _placed_like(t, averages[n]) for n, t in checkpoint.group("average").items()})
+        self.average.load({n: placed_like(t, averages[n]) for n, t in checkpoint.group("average").items()})
         self._load_moments(checkpoint.group("optimizer"), checkpoint.state["optimizer"])
         self.next_step = checkpoint.state["next_step"]
         logger.info("continuing %s at step %d", path, self.next_step)
@@ -238,7 +246,7 @@ class Trainer:
         placed = {}
         for name, tensor in moments.items():
             parameter = parameters[int(name.split("/")[0])]
-            placed[name] = _placed_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
+            placed[name] = placed_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
         load_optimizer_state(self._plain_optimizer, placed, state)
 
     @property
@@ -255,6 +263,7 @@ class Trainer:
         self.metrics = None
         if self.accelerator.is_main_process:
             self.output.mkdir(parents=True, exist_ok=True)
+            remove_partial_checkpoints(self._checkpoints)
             text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
             (self.output / "config.yaml").write_text(text)
             self.metrics = MetricsLog(self.output / "metrics.jsonl", self.next_step)
@@ -273,37 +282,45 @@ class Trainer:
             f"{name}_loss": weights[name] * loss.mean() for name, loss in losses._asdict().items() if loss is not None
         }
 
-    def _to_device(self, micro_batch: MicroBatch) -> MicroBatch:
-        return _move(micro_batch, self.accelerator.device)
-
     def _after_step(self, step: int, metrics: dict[str, Tensor]) -> None:
         run, done = self.config.run, step + 1
         if done % run.log_every == 0:
             self._log(step, metrics)
-        if done % run.checkpoint_every == 0 and done < self.config.optimization.steps:
-            self.save()
         if run.export_every and done % run.export_every == 0:
             self.export()
         if self.validator is not None and done % self.config.validation.every == 0:
             self._validate(done)
+        # Last, so that what a kill interrupts is done again.
+        if done % run.checkpoint_every == 0 and done < self.config.optimization.steps:
+            self.save()
 
     def _log(self, step: int, metrics: dict[str, Tensor]) -> None:
-        reduced = {name: self.accelerator.reduce(_whole(value), "mean").item() for name, value in metrics.items()}
+        reduced = {name: self.accelerator.reduce(whole(value), "mean").item() for name, value in metrics.items()}
         reduced["learning_rate"] = self._plain_optimizer.param_groups[0]["lr"]
         if self.metrics is not None:
             self.metrics.append(step, reduced)
         self.accelerator.log(reduced, step=step)
 
     def _validate(self, done: int) -> None:
-        if self.accelerator.is_main_process:
-            with self.average.applied():
-                self.model.eval()
-                self.validator.run(self._pipeline(), done)
-                self.model.train()
+        with self._averaged_model() as model:
+            if model is not None:
+                self.validator.run(self._pipeline(model), done)
         self.accelerator.wait_for_everyone()
 
-    def _pipeline(self) -> object:
-        return build_pipeline(self.model, self.tokenizer, self.config.export, self.config.data.caption_length)
+    @contextmanager
+    def _averaged_model(self) -> Iterator[IAPTrainingModel | None]:
+        """The model with its averaged weights, whole, in the main process; `None` in the others."""
+        if self.accelerator.distributed_type != DistributedType.FSDP:
+            with self.average.applied():
+                yield self.model if self.accelerator.is_main_process else None
+            return
+        tensors = self.accelerator.unwrap_model(self.wrapped).state_dict() | self.average.averages
+        tensors = {name: whole(tensor) for name, tensor in tensors.items()}
+        is_main = self.accelerator.is_main_process
+        yield fill_outline(copy.deepcopy(self._outline), tensors, self.accelerator.device) if is_main else None
+
+    def _pipeline(self, model: IAPTrainingModel) -> IAPPipeline:
+        return build_pipeline(model, self.tokenizer, self.config.export, self.config.data.caption_length)
 
     def _finish(self) -> None:
         self.save()
@@ -317,34 +334,18 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     """The accelerator that a config asks for; the launcher decides about processes and sharding."""
     # A batch may have no faces, or one tower may not run: then some parameters see no gradient.
     ddp = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=config.optimization.mixed_precision,
         log_with=list(config.run.trackers) or None,
         project_dir=str(Path(config.output) / "logs"),
         kwargs_handlers=[ddp],
     )
+    if accelerator.mixed_precision not in ("no", "bf16"):
+        raise ValueError(
+            f"`mixed_precision` must be 'no' or 'bf16', but the launcher asks for {accelerator.mixed_precision!r}."
+        )
+    return accelerator
 
 
 def _has(clip: ClipEntry, num_subjects: tuple[int, ...] | None) -> bool:
     return num_subjects is None or len(clip.identities) in num_subjects
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    """A sharded tensor on every process, any other as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def _placed_like(tensor: Tensor, example: Tensor | nn.Parameter) -> Tensor:
-    """Sharded as `example` if that is sharded."""
-    if isinstance(example, DTensor):
-        return distribute_tensor(tensor.to(example.device), example.device_mesh, example.placements)
-    return tensor.to(example.device)
-
-
-def _move(value: object, device: torch.device) -> object:
-    """Tensors of nested NamedTuples to a device."""
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, tuple):
-        return type(value)(*(_move(entry, device) for entry in value))
-    return value
