@@ -149,6 +149,8 @@ class Subject:
         face_scale: strength of the face in guidance; 1 is neutral, 0 ignores it.
         voice_scale: strength of the voice in guidance; 1 is neutral, 0 ignores it.
         card: the identity card that the person was loaded from. It may hold latents instead of a face and a voice.
+        adapter: name of a loaded LoRA adapter that belongs to this person. It acts on their references alone, so that
+            it cannot change anybody else. ``None``: only adapters that belong to nobody act.
 
     Example:
         >>> ada = Subject(face=["ada_front.png", "ada_side.png"], voice="ada.wav", name="Ada")
@@ -156,7 +158,8 @@ class Subject:
         (True, True, 2)
 
     Raises:
-        ValueError: for an empty list of faces, another kind of face or voice, an empty name, or a negative scale.
+        ValueError: for an empty list of faces, another kind of face or voice, an empty name or adapter, or a negative
+            scale.
     """
 
     face: FaceInput | list[FaceInput] | tuple[FaceInput, ...] | None = None
@@ -165,6 +168,7 @@ class Subject:
     face_scale: float = 1.0
     voice_scale: float = 1.0
     card: IdentityCard | None = None
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.face, list | tuple):
@@ -175,8 +179,10 @@ class Subject:
             _check_input("face", view, Image.Image, "a path, a PIL image, or a list of them")
         if self.voice is not None:
             _check_input("voice", self.voice, AudioSamples, "a path or AudioSamples")
-        if self.name is not None and (not isinstance(self.name, str) or not self.name.strip()):
-            raise ValueError(f"`name` must be a text that is not empty, or `None`, but got {self.name!r}.")
+        for field in ("name", "adapter"):
+            text = getattr(self, field)
+            if text is not None and (not isinstance(text, str) or not text.strip()):
+                raise ValueError(f"`{field}` must be a text that is not empty, or `None`, but got {text!r}.")
         for field in ("face_scale", "voice_scale"):
             scale = getattr(self, field)
             if isinstance(scale, bool) or not isinstance(scale, Real) or not math.isfinite(scale) or scale < 0:

@@ -9,13 +9,14 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 def enable() -> None:
     """Take the FSDP2 path in this process from now on, as processes on GPUs do (accelerate 1.15)."""
     original = AcceleratorState.__init__
+    sharded = {}
 
     def initialise(
         self: AcceleratorState, *args: Any, fsdp_plugin: FullyShardedDataParallelPlugin | None = None, **options: Any
     ) -> None:
         original(self, *args, fsdp_plugin=fsdp_plugin, **options)
         if fsdp_plugin is not None:
-            self._shared_state["distributed_type"] = DistributedType.FSDP
-            self._shared_state["fsdp_plugin"] = fsdp_plugin
+            sharded.update(distributed_type=DistributedType.FSDP, fsdp_plugin=fsdp_plugin)
+        self._shared_state.update(sharded)  # every new instance begins with what the processes are
 
     AcceleratorState.__init__ = initialise

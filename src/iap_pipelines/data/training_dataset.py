@@ -117,6 +117,15 @@ class IdentityClipDataset:
     def learns_audio(self) -> bool:
         return self.settings.target != "frames"
 
+    def padding_references(self) -> SubjectLatents:
+        """A face and a voice, shaped as those of this dataset, for [`pad_references`]."""
+        identity = self.clips[0].identities[0]
+        faces = torch.zeros_like(self.latents.read(f"{identity}/faces")[:1]) if self.learns_video else None
+        voice = None
+        if self.learns_audio:
+            voice = torch.zeros_like(self.latents.read(self.latents.recordings(identity)[0])[:1])
+        return SubjectLatents(faces, voice)
+
     def buckets(self) -> dict[tuple[int, ...], list[int]]:
         """Indices of the clips that can be stacked: equal number of people, height, width and number of frames."""
         buckets: dict[tuple[int, ...], list[int]] = {}
@@ -256,3 +265,24 @@ def collate(
         identity=collate_identity([sample.subjects for sample in samples]),
         num_draws=len(targets[0]),
     )
+
+
+def pad_references(batch: TrainingBatch, padding: SubjectLatents) -> TrainingBatch:
+    """
+    Give a batch without faces or without voices one that nobody sees, so that every parameter has a gradient.
+
+    Args:
+        batch: of any number of samples.
+        padding: a face `[1, C, h, w]` and a voice `[1, C_audio]`, or `None` for what no batch has.
+    """
+    inputs = batch.identity or IAPIdentityInputs()
+    count = len(batch.input_ids)
+    nobody = torch.zeros(count, 1, dtype=torch.long)
+    unseen = torch.zeros(count, 1, dtype=torch.bool)
+    if inputs.face_latents is None and padding.faces is not None:
+        faces = padding.faces.expand(count, *padding.faces.shape)
+        inputs = inputs._replace(face_latents=faces, face_subjects=nobody, face_mask=unseen)
+    if inputs.voice_latents is None and padding.voice is not None:
+        voices = padding.voice.expand(count, 1, *padding.voice.shape)
+        inputs = inputs._replace(voice_latents=voices, voice_subjects=nobody, voice_mask=unseen[..., None])
+    return batch._replace(identity=inputs)

@@ -48,6 +48,7 @@ class LoadedSubject:
     references: tuple[Reference, ...] = ()
     """the files or values as they were given"""
     card: IdentityCard | None = None
+    adapter: str | None = None
 
     @property
     def num_views(self) -> int:
@@ -70,6 +71,8 @@ class SubjectLatents:
     face_scale: float = 1.0
     voice_scale: float = 1.0
     card: IdentityCard | None = None
+    adapter: str | None = None
+    """name of the LoRA adapter that acts on these references alone"""
 
     def __post_init__(self) -> None:
         for name, shape in (("faces", "[V, C, h, w]"), ("voice", "[l, C_audio]")):
@@ -154,6 +157,12 @@ class LoadedIdentity:
             for sample in self.samples
         )
 
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Adapters that belong to somebody."""
+        named = (subject.adapter for sample in self.samples for subject in sample)
+        return frozenset(adapter for adapter in named if adapter is not None)
+
     def expand(self, num_samples: int) -> "LoadedIdentity":
         """The same people for `num_samples` clips; see [`EncodedIdentity.expand`]."""
         return LoadedIdentity(repeat_rows(self.samples, num_samples // len(self.samples)))
@@ -175,8 +184,11 @@ def load_subject(subject: Subject | SubjectLatents, index: int) -> LoadedSubject
     who = f"`subjects[{index}]`" + (f" ({name})" if name else "")
     if isinstance(subject, Subject):
         subject = _load_latents(subject, who) if _is_card_alone(subject) else _load_files(subject, who, index)
-    if not subject.num_views and subject.voice is None and (subject.face_scale, subject.voice_scale) != (1, 1):
-        raise ValueError(f"{who} has neither face nor voice, so `face_scale` and `voice_scale` have no effect.")
+    if not subject.num_views and subject.voice is None:
+        if (subject.face_scale, subject.voice_scale) != (1, 1):
+            raise ValueError(f"{who} has neither face nor voice, so `face_scale` and `voice_scale` have no effect.")
+        if subject.adapter is not None:
+            raise ValueError(f"{who} has neither face nor voice, so `adapter` has nothing to act on.")
     return subject
 
 
@@ -192,6 +204,7 @@ def _load_files(subject: Subject, who: str, index: int) -> LoadedSubject:
         voice_scale=subject.voice_scale,
         references=_references(index + 1, subject),
         card=subject.card,
+        adapter=subject.adapter,
     )
 
 
@@ -204,7 +217,9 @@ def _load_latents(subject: Subject, who: str) -> SubjectLatents:
             "`EncodedIdentity.from_card(subject.card)`."
         )
     faces, voice = (None if path is None else load_file(path)["latents"] for path in paths)
-    return SubjectLatents(faces, voice, subject.face_scale, subject.voice_scale, subject.card)
+    return SubjectLatents(
+        faces, voice, subject.face_scale, subject.voice_scale, card=subject.card, adapter=subject.adapter
+    )
 
 
 def fit_voice(voice: AudioSamples, sampling_rate: int, seconds: float, is_padded: bool = False) -> AudioSamples:
@@ -364,6 +379,8 @@ class EncodedIdentity:
     """per sample, what its people were given by"""
     model_fingerprint: str | None = None
     """of the model that encoded them, see `fingerprint.py`; `None` if it could not be told"""
+    adapters: frozenset[str] = frozenset()
+    """LoRA adapters that acted on their owners' references; they need not be loaded any more"""
 
     @property
     def has_references(self) -> bool:
@@ -435,6 +452,7 @@ class EncodedIdentity:
             "face_scales": json.dumps(self.face_scales),
             "voice_scales": json.dumps(self.voice_scales),
             "references": json.dumps([[vars(reference) for reference in sample] for sample in self.references]),
+            "adapters": json.dumps(sorted(self.adapters)),
         }
         if self.model_fingerprint is not None:
             metadata["model_fingerprint"] = self.model_fingerprint
@@ -466,6 +484,7 @@ class EncodedIdentity:
                 tuple(Reference(**entry) for entry in sample) for sample in json.loads(metadata["references"])
             ),
             model_fingerprint=metadata.get("model_fingerprint"),
+            adapters=frozenset(json.loads(metadata.get("adapters", "[]"))),
         )
 
     @classmethod
@@ -492,6 +511,43 @@ def repeat_rows(rows: tuple, copies: int) -> tuple:
 def _repeat_tensor(value: Tensor, copies: int) -> Tensor:
     """Repeat each sample; a single one is expanded without copying it."""
     return value.expand(copies, *value.shape[1:]) if value.shape[0] == 1 else value.repeat_interleave(copies, dim=0)
+
+
+def merge_memories(memories: Sequence[IAPIdentityMemory]) -> IAPIdentityMemory:
+    """
+    Join what several groups of people let the target read, each encoded without the others.
+
+    Args:
+        memories: of the same samples, layers and clip; at least one.
+    """
+    if len(memories) == 1:
+        return memories[0]
+    layers = []
+    for parts in zip(*(memory.layers for memory in memories), strict=True):
+        towers = {
+            tower: _join_key_values([part and getattr(part.identity, tower) for part in parts])
+            for tower in Towers._fields
+        }
+        layers.append(None if parts[0] is None else LayerMemory(identity=Towers(**towers)))
+    mask = Towers(**{tower: _join_masks(memories, tower) for tower in Towers._fields})
+    return IAPIdentityMemory(tuple(layers), mask)
+
+
+def _join_key_values(parts: Sequence[KeyValue | None]) -> KeyValue | None:
+    parts = [part for part in parts if part is not None]
+    return KeyValue(*(torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))) if parts else None
+
+
+def _join_masks(memories: Sequence[IAPIdentityMemory], tower: str) -> Tensor | None:
+    """`None` if no group of people has padding."""
+    masks = []
+    for memory in memories:
+        key_value = next((getattr(layer.identity, tower) for layer in memory.layers if layer is not None), None)
+        if key_value is not None:
+            mask = getattr(memory.mask, tower)
+            everything = key_value.key.new_ones(key_value.key.shape[:2], dtype=torch.bool)
+            masks.append((everything if mask is None else mask, mask is not None))
+    return torch.cat([mask for mask, _ in masks], dim=1) if any(padded for _, padded in masks) else None
 
 
 def _map_memory(memory: IAPIdentityMemory, function: Callable[[Tensor], Tensor]) -> IAPIdentityMemory:

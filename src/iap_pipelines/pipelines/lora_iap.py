@@ -1,13 +1,15 @@
 """LoRA adapters of the transformer: load, save, combine, fuse."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from diffusers.loaders.lora_base import LoraBaseMixin, _fetch_state_dict
 from huggingface_hub.utils import validate_hf_hub_args
-from torch import Tensor
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
 
 
 class IAPLoraLoaderMixin(LoraBaseMixin):
@@ -143,3 +145,33 @@ class IAPLoraLoaderMixin(LoraBaseMixin):
     def unfuse_lora(self, components: tuple[str, ...] | list[str] = ("transformer",)) -> None:
         """Undo `fuse_lora` on `components`."""
         super().unfuse_lora(components=list(components))
+
+
+def active_adapters(model: nn.Module) -> list[str]:
+    """Names of the adapters that act, in the order in which they were activated; none where none is loaded."""
+    layers = (module for module in model.modules() if isinstance(module, BaseTunerLayer))
+    return list(dict.fromkeys(name for layer in layers for name in layer.active_adapters))
+
+
+@contextmanager
+def only_adapters(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+    """
+    Inside, exactly these adapters act, each with its own weight.
+
+    `set_adapters` would also decide which parameters have gradients and reset the weights.
+    """
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    kept = [layer._active_adapter for layer in layers]
+    try:
+        for layer in layers:
+            layer._active_adapter = list(names)
+        yield
+    finally:
+        for layer, active in zip(layers, kept, strict=True):
+            layer._active_adapter = active
+
+
+def fused_adapters(model: nn.Module) -> set[str]:
+    """Names of the adapters that were added to the weights."""
+    layers = (module for module in model.modules() if isinstance(module, BaseTunerLayer))
+    return {name for layer in layers for name in layer.merged_adapters}

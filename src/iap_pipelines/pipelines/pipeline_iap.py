@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -38,9 +39,10 @@ from iap_pipelines.pipelines.identity import (
     collate_identity,
     drop_conditions,
     fit_voice,
+    merge_memories,
     repeat_rows,
 )
-from iap_pipelines.pipelines.lora_iap import IAPLoraLoaderMixin
+from iap_pipelines.pipelines.lora_iap import IAPLoraLoaderMixin, active_adapters, fused_adapters, only_adapters
 from iap_pipelines.pipelines.model_provenance import model_provenance
 from iap_pipelines.pipelines.pipeline_output import IAPPipelineOutput
 from iap_pipelines.shapes import ClipGeometry, CodecGeometry
@@ -279,6 +281,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             )
         if isinstance(people, LoadedIdentity):
             self._check_references(people, clip, guidance.is_official)
+            self._check_adapters(people)
             return
         held = (people.num_latent_frames, people.num_audio_latents)
         wanted = (clip.num_latent_frames, clip.num_audio_latents)
@@ -312,6 +315,32 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 num_voice_latents = self._count_voice_latents(subject, num_voices, clip, is_official)
                 self._check_reference(subject, num_voice_latents, f"`subjects[{index}]`")
         self._check_face_sizes(subject for sample in people.samples for subject in sample if subject.num_views)
+
+    def _check_adapters(self, people: LoadedIdentity) -> None:
+        """That adapters which belong to somebody are there, and that they can act on their owner alone."""
+        if not people.adapters:
+            return
+        loaded, fused = getattr(self.transformer, "peft_config", {}), fused_adapters(self.transformer)
+        for name in sorted(people.adapters):
+            if name not in loaded:
+                raise ValueError(
+                    f"`subjects` name the `adapter` {name!r}, but loaded are {sorted(loaded)}. Call "
+                    f"`load_lora_weights(..., adapter_name={name!r})` before."
+                )
+            if name in fused:
+                raise ValueError(
+                    f"`subjects` name the `adapter` {name!r}, but it is fused into the weights, where it acts on "
+                    "everybody. Call `unfuse_lora()` before."
+                )
+        is_crowded = any(
+            sum(subject.num_views > 0 or subject.voice is not None for subject in sample) > 1
+            for sample in people.samples
+        )
+        if is_crowded and self.transformer.config.identity_attention != "per_subject":
+            raise ValueError(
+                "`adapter` of one of several subjects needs a transformer with `identity_attention='per_subject'`; in "
+                "this one the references of all subjects see each other."
+            )
 
     def _check_face_sizes(self, subjects: Iterable[LoadedSubject | SubjectLatents]) -> None:
         encoded = self.config.face_size // self.geometry.spatial_factor
@@ -553,6 +582,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         attention_kwargs = checked_attention_kwargs(attention_kwargs)
         self._check_layers(guidance.skip_guidance_layers)
         self._check_references(people, clip, guidance.is_official)
+        self._check_adapters(people)
         align_weights(self.transformer, self._execution_device)
         branches = guidance.plan(people.face_scales, people.voice_scales).branches
         encoded = self._encode_people(people, clip, branches, guidance.is_official, generator, attention_kwargs)
@@ -582,16 +612,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             latents.append([self._encode_subject(subject, voice_options) for subject in sample])
         memories = {}
         for key in dict.fromkeys(branch.identity for branch in branches):
-            inputs = collate_identity(
-                [drop_conditions(sample, key.dropped_faces, key.dropped_voices) for sample in latents]
-            )
-            memories[key] = inputs and self.transformer.encode_identity(
-                inputs,
-                clip.num_latent_frames,
-                clip.num_audio_latents,
-                skip_layers=key.skip_layers,
-                attention_kwargs=attention_kwargs,
-            )
+            kept = [drop_conditions(sample, key.dropped_faces, key.dropped_voices) for sample in latents]
+            memories[key] = self._remember_people(kept, clip, key.skip_layers, attention_kwargs)
         return EncodedIdentity(
             memories=memories,
             num_latent_frames=clip.num_latent_frames,
@@ -600,7 +622,42 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             face_scales=people.face_scales,
             voice_scales=people.voice_scales,
             references=people.references,
+            adapters=people.adapters,
         )
+
+    def _remember_people(
+        self,
+        samples: Sequence[Sequence[SubjectLatents]],
+        clip: ClipGeometry,
+        skip_layers: tuple[int, ...],
+        attention_kwargs: dict[str, Any] | None,
+    ) -> IAPIdentityMemory | None:
+        """What the layers read of these people, each under their own adapter; `None` if there is nothing to read."""
+        adapters = dict.fromkeys(subject.adapter for sample in samples for subject in sample)
+        bound = frozenset(adapter for adapter in adapters if adapter is not None)
+        memories = []
+        for adapter in adapters:
+            # Everybody keeps their place, which decides position and slot.
+            owners = [[s if s.adapter == adapter else SubjectLatents() for s in sample] for sample in samples]
+            inputs = collate_identity(owners)
+            if inputs is not None:
+                with self._adapters_of_nobody(bound, adapter):
+                    memory = self.transformer.encode_identity(
+                        inputs,
+                        clip.num_latent_frames,
+                        clip.num_audio_latents,
+                        skip_layers=skip_layers,
+                        attention_kwargs=attention_kwargs,
+                    )
+                memories.append(memory)
+        return merge_memories(memories) if memories else None
+
+    def _adapters_of_nobody(self, bound: frozenset[str], adapter: str | None = None) -> AbstractContextManager[None]:
+        """Inside, active adapters act, except those `bound` to somebody; so does `adapter`, as one of its owner."""
+        if not bound:
+            return nullcontext()
+        free = [name for name in active_adapters(self.transformer) if name not in bound]
+        return only_adapters(self.transformer, free if adapter is None else [*free, adapter])
 
     def _encode_subject(
         self, subject: LoadedSubject | SubjectLatents, voice_options: dict[str, Any]
@@ -612,7 +669,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             voice = None if subject.voice is None else self.encode_voice(subject.voice, **voice_options)
         device, dtype = self._execution_device, self.transformer.dtype
         return SubjectLatents(
-            None if faces is None else faces.to(device, dtype), None if voice is None else voice.to(device, dtype)
+            None if faces is None else faces.to(device, dtype),
+            None if voice is None else voice.to(device, dtype),
+            adapter=subject.adapter,
         )
 
     def _voice_seconds(self, num_voices: int, clip: ClipGeometry, is_official: bool) -> float:
@@ -909,6 +968,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         self._guidance_scale = guidance_scale
         self._do_classifier_free_guidance = plan.uses_negative_prompt
         self._attention_kwargs = checked_attention_kwargs(attention_kwargs)
+        self._bound_adapters = people.adapters
         self._num_timesteps = len(timesteps)
         self._current_timestep = None
         self._interrupt = False
@@ -1003,9 +1063,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
     ) -> dict[bool, tuple[LayerMemory, ...]]:
         """What the layers read of the prompt (`True`) and of the negative prompts (`False`)."""
         encode = partial(self.transformer.encode_caption, attention_kwargs=self.attention_kwargs)
-        memories = {True: encode(prompt_embeds)}
-        if negative_prompt_embeds is not None:
-            memories[False] = encode(negative_prompt_embeds, audio_negative_prompt_embeds)
+        with self._adapters_of_nobody(self._bound_adapters):
+            memories = {True: encode(prompt_embeds)}
+            if negative_prompt_embeds is not None:
+                memories[False] = encode(negative_prompt_embeds, audio_negative_prompt_embeds)
         return memories
 
     def _predict(
@@ -1020,7 +1081,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         """Guided velocities of picture and sound, float32: one call of the transformer per branch."""
         video_predictions, audio_predictions = {}, {}
         for branch in plan.branches:
-            with self.transformer.cache_context(branch.name):
+            with self._adapters_of_nobody(self._bound_adapters), self.transformer.cache_context(branch.name):
                 velocity, audio_velocity = self.transformer(
                     hidden_states=latents,
                     audio_hidden_states=audio_latents,

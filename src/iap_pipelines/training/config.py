@@ -20,7 +20,7 @@ class StrictModel(BaseModel):
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Part = Literal["video", "audio", "identity", "text_encoder"]
+Part = Literal["video", "audio", "identity", "text_encoder", "lora"]
 
 
 class TextEncoderSettings(StrictModel):
@@ -89,7 +89,10 @@ class StageSettings(StrictModel):
     target: Literal["frames", "audio", "clips"]
     """`frames`: single frames, video tower alone. `audio`: sound, audio tower alone. `clips`: both towers together."""
     trainable: tuple[Part, ...]
-    """Parts that learn; the rest stays as it is to the bit. `identity`: the slot vectors shared by both towers."""
+    """
+    Parts that learn; the rest stays as it is to the bit. `identity`: the slot vectors shared by both towers. `lora`:
+    the adapter of the section of that name, alone.
+    """
 
     @model_validator(mode="after")
     def _check_trainable(self) -> Self:
@@ -99,6 +102,43 @@ class StageSettings(StrictModel):
         if idle in self.trainable:
             raise ValueError(f"`trainable` names {idle!r}, but that tower does not run with `target: {self.target}`.")
         return self
+
+
+class LoraSettings(StrictModel):
+    """
+    An adapter for one person (LoRA, arXiv 2106.09685), learned on top of a frozen model.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    """Of the adapter."""
+    binding: Literal["references", "everything"] = "references"
+    """
+    What the adapter acts on. `references`: only on its owner's faces and voices while they are encoded, so that it
+    changes nobody else and costs nothing while a clip is made. `everything`: on every token of every clip.
+    """
+    rank: PositiveInt = 8
+    """Inner channels of each pair of matrices."""
+    alpha: PositiveFloat = 8.0
+    """The adapter is scaled by `alpha / rank`."""
+    towers: tuple[Literal["video", "audio"], ...] = ("video", "audio")
+    """Towers that get adapters."""
+    projections: tuple[str, ...] = (
+        "attn1.to_q",
+        "attn1.to_k",
+        "attn1.to_v",
+        "attn1.to_out.0",
+        "ffn.net.0.proj",
+        "ffn.net.2",
+    )
+    """Linear layers of a tower's layer that get adapters."""
+    folder: str | None = None
+    """Where the adapter is written; `lora` in the output folder if not given."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Of the stored weights."""
+    license: str | None = None
+    """Of the adapter, as the model card states it; not stated if not given."""
+    push_to_hub: str | None = None
+    """Hub repository that the adapter is uploaded to; none if not given."""
 
 
 class DropoutSettings(StrictModel):
@@ -292,8 +332,10 @@ class ExportSettings(StrictModel):
     """Reference faces are scaled to this many pixels."""
     max_voice_seconds: PositiveFloat = 2.0
     """How much of a reference recording is used."""
+    license: str | None = None
+    """Of the weights, as the model card states it; not stated if not given."""
     push_to_hub: str | None = None
-    """Hub repository that the folder is uploaded to; none if not given."""
+    """Hub repository that the folder is uploaded to at the end; none if not given."""
 
 
 class TrainingConfig(StrictModel):
@@ -307,6 +349,8 @@ class TrainingConfig(StrictModel):
     """What the run starts from."""
     stage: StageSettings
     """What is learned."""
+    lora: LoraSettings | None = None
+    """The adapter, with `trainable: [lora]`."""
     data: DataSettings
     """What it is learned from."""
     flow: FlowSettings
@@ -319,6 +363,23 @@ class TrainingConfig(StrictModel):
     """Samples during the run; none if not given."""
     export: ExportSettings | None = None
     """The pipeline folder at the end; none if not given."""
+
+    @property
+    def result(self) -> ExportSettings | LoraSettings | None:
+        """Says where the result is written and uploaded to; `None` if nothing is."""
+        return self.export if self.lora is None else self.lora
+
+    @model_validator(mode="after")
+    def _check_lora(self) -> Self:
+        if (self.lora is not None) != ("lora" in self.stage.trainable):
+            raise ValueError("`lora` and `trainable: [lora]` belong together: give both or neither.")
+        if self.lora is None:
+            return self
+        if self.stage.trainable != ("lora",) or self.stage.target != "clips":
+            raise ValueError("`lora` learns alone, from clips: `stage: {target: clips, trainable: [lora]}`.")
+        if self.model.type != "pretrained" or self.export is not None:
+            raise ValueError("`lora` adapts a `pretrained` model and writes the adapter alone: leave out `export`.")
+        return self
 
 
 def load_training_config(path: Path, overrides: dict[str, Any] | None = None) -> TrainingConfig:

@@ -9,6 +9,7 @@ from iap_pipelines.training.training_model import IAPTrainingModel
 
 
 _PATTERNS = {
+    "lora": re.compile(r"transformer\..*\.lora_[AB]\."),
     "text_encoder": re.compile(r"text_encoder\."),
     "video": re.compile(r"transformer\.(video_|blocks\.\d+\.video\.)"),
     "audio": re.compile(r"transformer\.(audio_|blocks\.\d+\.audio\.)"),
@@ -18,7 +19,7 @@ _PATTERNS = {
 
 def part_of(name: str) -> str:
     """
-    The part that a parameter of [`IAPTrainingModel`] belongs to: `video`, `audio`, `identity` or `text_encoder`.
+    The part that a parameter of [`IAPTrainingModel`] belongs to: `video`, `audio`, `identity`, `text_encoder`, `lora`.
 
     Raises:
         ValueError: for a name that belongs to no part.
@@ -33,8 +34,8 @@ def part_of(name: str) -> str:
 
 
 def is_layer_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a matrix inside a layer of a tower: no embedding, head or table."""
-    return "transformer.blocks." in name and parameter.ndim == 2
+    """Whether a parameter is a matrix inside a layer of a tower: no embedding, head, table or adapter."""
+    return "transformer.blocks." in name and parameter.ndim == 2 and part_of(name) != "lora"
 
 
 def select_trainable(model: IAPTrainingModel, trainable: Collection[str]) -> dict[str, nn.Parameter]:
@@ -47,10 +48,16 @@ def select_trainable(model: IAPTrainingModel, trainable: Collection[str]) -> dic
 
     Returns:
         The parameters that learn, by name.
+
+    Raises:
+        ValueError: if the model has nothing of a part.
     """
     learning = {}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(part_of(name) in trainable)
         if parameter.requires_grad:
             learning[name] = parameter
+    missing = sorted(set(trainable) - {part_of(name) for name in learning})
+    if missing:
+        raise ValueError(f"`trainable` names {missing}, but this model has no such part.")
     return learning

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from iap_pipelines.data.order import DataOrder
-from iap_pipelines.data.training_dataset import IdentityClipDataset, TrainingBatch, collate
+from iap_pipelines.data.training_dataset import IdentityClipDataset, TrainingBatch, collate, pad_references
 from iap_pipelines.training.config import FlowSettings
 from iap_pipelines.training.noise import NoiseDraw, draw_noise, stack_draws
 
@@ -42,6 +42,7 @@ class TrainingSteps(Dataset):
         micro_batch_size: samples per process and backward pass; `None` takes all of the process's share at once.
         rank: of this process.
         num_processes: that share each batch.
+        pads_references: batches without faces or voices get one that nobody sees; see [`pad_references`].
 
     Raises:
         ValueError: if a batch cannot be shared out evenly.
@@ -59,6 +60,7 @@ class TrainingSteps(Dataset):
         micro_batch_size: int | None = None,
         rank: int = 0,
         num_processes: int = 1,
+        pads_references: bool = False,
     ) -> None:
         share, rest = divmod(order.batch_size, num_processes)
         size = micro_batch_size or share
@@ -69,6 +71,7 @@ class TrainingSteps(Dataset):
             )
         self.dataset, self.order, self.tokenizer, self.flow = dataset, order, tokenizer, flow
         self.caption_length, self.seed = caption_length, seed
+        self._padding = dataset.padding_references() if pads_references else None
         self._places = [range(rank * share + start, rank * share + start + size) for start in range(0, share, size)]
 
     def __getitem__(self, step: int) -> list[MicroBatch]:
@@ -82,4 +85,7 @@ class TrainingSteps(Dataset):
             sample = self.dataset.sample(indices[place], generator)
             samples.append(sample)
             draws.append(draw_noise(sample, self.flow, generator))
-        return MicroBatch(collate(samples, self.tokenizer, self.caption_length), stack_draws(draws))
+        batch = collate(samples, self.tokenizer, self.caption_length)
+        if self._padding is not None:
+            batch = pad_references(batch, self._padding)
+        return MicroBatch(batch, stack_draws(draws))

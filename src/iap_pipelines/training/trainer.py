@@ -34,9 +34,11 @@ from iap_pipelines.training.checkpoint import (
 )
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.ema import WeightAverage
-from iap_pipelines.training.export import build_pipeline, export_pipeline
+from iap_pipelines.training.export import build_pipeline, export_pipeline, upload_folder
 from iap_pipelines.training.initial_model import initial_model
+from iap_pipelines.training.lora import add_adapter, save_adapter
 from iap_pipelines.training.metrics_log import MetricsLog
+from iap_pipelines.training.model_card import RunFacts, read_metrics, write_model_card
 from iap_pipelines.training.optimizer import MuonWithAdam
 from iap_pipelines.training.parts import is_layer_matrix, part_of, select_trainable
 from iap_pipelines.training.schedules import ema_decay_at, learning_rate_factor
@@ -47,6 +49,8 @@ from iap_pipelines.training.validation import Validator, validation_settings
 
 
 logger = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.jsonl"
 
 
 class Trainer:
@@ -124,9 +128,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of everything the next step depends on."""
-        tensors = {
-            name: whole(tensor) for name, tensor in self.accelerator.unwrap_model(self.wrapped).state_dict().items()
-        }
+        tensors = {name: whole(tensor) for name, tensor in self._saved_weights().items()}
         averages = {name: whole(tensor) for name, tensor in self.average.averages.items()}
         moments, optimizer_state = split_optimizer_state(self._plain_optimizer)
         moments = {name: whole(tensor) for name, tensor in moments.items()}
@@ -140,15 +142,36 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def export(self) -> None:
-        """Write the pipeline folder with the averaged weights. Every process has to call it; the main one writes."""
-        if self.config.export is None:
+        """
+        Write the pipeline folder, or the adapter, with the averaged weights. Every process has to call it; the main
+        one writes.
+        """
+        if self.config.result is None:
             return
-        folder = Path(self.config.export.folder or self.output / "pipeline")
         with self._averaged_model() as model:
             if model is not None:
-                export_pipeline(self._pipeline(model), folder, getattr(torch, self.config.export.dtype))
-                logger.info("exported %s", folder)
+                self._write_result(model)
+                logger.info("exported %s", self.result_folder)
         self.accelerator.wait_for_everyone()
+
+    def _write_result(self, model: IAPTrainingModel) -> None:
+        if self.config.lora is None:
+            export_pipeline(self._pipeline(model), self.result_folder, getattr(torch, self.config.export.dtype))
+        else:
+            save_adapter(model.transformer, self.config.lora, self.result_folder)
+        facts = RunFacts(
+            clips=self.dataset.clips,
+            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+            num_learning=sum(model.get_parameter(name).numel() for name in self.learning),
+            metrics=read_metrics(self.output / METRICS_FILE),
+        )
+        write_model_card(self.result_folder, self.config, facts)
+
+    @property
+    def result_folder(self) -> Path:
+        """Where the pipeline folder or the adapter is written."""
+        name = "pipeline" if self.config.lora is None else "lora"
+        return Path(self.config.result.folder or self.output / name)
 
     # --- Parts ------------------------------------------------------------------------------------------------------
 
@@ -156,12 +179,15 @@ class Trainer:
         settings = self.config.optimization
         if settings.gradient_checkpointing:
             self.model.transformer.enable_gradient_checkpointing()
+        if self.config.lora is not None:
+            add_adapter(self.model, self.config.lora, self.config.seed)
         select_trainable(self.model, self.config.stage.trainable)
         # A dropout layer (the published text encoder has some) would draw from a state that no checkpoint holds.
         self.model.eval()
         self._outline = outline(self.model)
+        self.model.runs_conditions_along = self._is_sharded
         if settings.optimizer == "muon":
-            if self.accelerator.distributed_type == DistributedType.FSDP:
+            if self._is_sharded:
                 raise ValueError("`optimizer` must be 'adamw' with FSDP, got 'muon', which needs whole matrices.")
             optimizer = MuonWithAdam(self._parameter_groups(), betas=settings.betas)
         else:
@@ -207,6 +233,9 @@ class Trainer:
                 anchors=data.anchors,
             ),
         )
+        lora = self.config.lora
+        if lora is not None and any(len(clip.identities) > 1 for clip in self.dataset.clips):
+            raise ValueError("`lora` learns from clips with one person each: give `num_subjects: [1]`.")
         settings = self.config.optimization
         self.steps = TrainingSteps(
             self.dataset,
@@ -218,10 +247,11 @@ class Trainer:
             micro_batch_size=settings.micro_batch_size,
             rank=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
+            pads_references=self._is_sharded,
         )
         self.validator = None
         if self.config.validation is not None:
-            if self.config.export is None:
+            if self.config.result is None:
                 raise ValueError("`validation` needs `export`, which says where the codecs are.")
             held_out = dataset(data.validation_split, validation_settings(self.config))
             self.validator = Validator(held_out, self.config, self.tokenizer, self.output / "validation")
@@ -231,15 +261,21 @@ class Trainer:
         if path is None:
             return
         checkpoint = load_checkpoint(path)
-        unwrapped = self.accelerator.unwrap_model(self.wrapped)
         with torch.no_grad():
-            for name, tensor in unwrapped.state_dict().items():
+            for name, tensor in self._saved_weights().items():
                 tensor.copy_(placed_like(checkpoint.group("model")[name], tensor))
         averages = self.average.averages
         self.average.load({n: placed_like(t, averages[n]) for n, t in checkpoint.group("average").items()})
         self._load_moments(checkpoint.group("optimizer"), checkpoint.state["optimizer"])
         self.next_step = checkpoint.state["next_step"]
         logger.info("continuing %s at step %d", path, self.next_step)
+
+    def _saved_weights(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: everything, or an adapter alone, whose base stays where it is."""
+        weights = self.accelerator.unwrap_model(self.wrapped).state_dict()
+        if self.config.lora is None:
+            return weights
+        return {name: tensor for name, tensor in weights.items() if name in self.learning}
 
     def _load_moments(self, moments: Mapping[str, Tensor], state: Mapping) -> None:
         parameters = [p for group in self._plain_optimizer.param_groups for p in group["params"]]
@@ -254,6 +290,10 @@ class Trainer:
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
     @property
+    def _is_sharded(self) -> bool:
+        return self.accelerator.distributed_type == DistributedType.FSDP
+
+    @property
     def _checkpoints(self) -> Path:
         return self.output / "checkpoints"
 
@@ -266,7 +306,7 @@ class Trainer:
             remove_partial_checkpoints(self._checkpoints)
             text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
             (self.output / "config.yaml").write_text(text)
-            self.metrics = MetricsLog(self.output / "metrics.jsonl", self.next_step)
+            self.metrics = MetricsLog(self.output / METRICS_FILE, self.next_step)
         if self.config.run.trackers:
             self.accelerator.init_trackers("iap")
 
@@ -310,7 +350,7 @@ class Trainer:
     @contextmanager
     def _averaged_model(self) -> Iterator[IAPTrainingModel | None]:
         """The model with its averaged weights, whole, in the main process; `None` in the others."""
-        if self.accelerator.distributed_type != DistributedType.FSDP:
+        if not self._is_sharded:
             with self.average.applied():
                 yield self.model if self.accelerator.is_main_process else None
             return
@@ -320,13 +360,17 @@ class Trainer:
         yield fill_outline(copy.deepcopy(self._outline), tensors, self.accelerator.device) if is_main else None
 
     def _pipeline(self, model: IAPTrainingModel) -> IAPPipeline:
-        return build_pipeline(model, self.tokenizer, self.config.export, self.config.data.caption_length)
+        if self.config.lora is None:
+            return build_pipeline(model, self.tokenizer, self.config.export, self.config.data.caption_length)
+        parts = {"transformer": model.transformer, "text_encoder": model.text_encoder, "tokenizer": self.tokenizer}
+        return IAPPipeline.from_pretrained(self.config.model.folder, **parts)
 
     def _finish(self) -> None:
         self.save()
         self.export()
-        if self.accelerator.is_main_process and self.config.export and self.config.export.push_to_hub:
-            self._pipeline().push_to_hub(self.config.export.push_to_hub)
+        result = self.config.result
+        if self.accelerator.is_main_process and result is not None and result.push_to_hub:
+            upload_folder(self.result_folder, result.push_to_hub)
         self.accelerator.end_training()
 
 

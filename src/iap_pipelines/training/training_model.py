@@ -3,7 +3,8 @@
 B samples, R draws per sample.
 """
 
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from iap_pipelines.models.transformer_iap import (
     LayerMemory,
     Towers,
 )
+from iap_pipelines.pipelines.lora_iap import only_adapters
 from iap_pipelines.training.flow_matching import add_noise, mean_squared_error, timestep, velocity
 from iap_pipelines.training.noise import NoiseDraw
 
@@ -35,6 +37,14 @@ class IAPTrainingModel(nn.Module):
     Args:
         transformer: both towers.
         text_encoder: of captions.
+    """
+
+    reference_adapter: str | None = None
+    """Adapter that acts while references are encoded, and only then; see [`LoraSettings`]."""
+    runs_conditions_along = False
+    """
+    Whether conditions pass through the layers together with the target, once per draw, instead of before it. Slower,
+    but each layer is called once: what FSDP needs, whose processes have to make the same calls.
     """
 
     def __init__(self, transformer: IAPTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
@@ -76,24 +86,25 @@ class IAPTrainingModel(nn.Module):
             audio_sigma: noise levels `[B * R]`, `None` without audio.
         """
         embeds = self.encode_caption(batch.input_ids, batch.attention_mask)
+        runs_along = self.runs_conditions_along or self.transformer.gradient_checkpointing
         targets = {
             "hidden_states": video,
             "audio_hidden_states": audio,
             "timestep": timestep(audio_sigma if video_sigma is None else video_sigma),
             "audio_timestep": None if audio_sigma is None else timestep(audio_sigma),
         }
-        if self.transformer.gradient_checkpointing:
-            # Conditions run through the layers along with the target, so that they are recomputed too.
-            conditions = {
-                "encoder_hidden_states": _repeat(embeds, batch.num_draws),
-                "identity": batch.identity
-                and IAPIdentityInputs(*(_repeat(t, batch.num_draws) for t in batch.identity)),
-            }
+        # With checkpointing they are recomputed along with the target, except where an adapter acts on them alone.
+        conditions: dict[str, Any] = {}
+        if runs_along:
+            conditions["encoder_hidden_states"] = _repeat(embeds, batch.num_draws)
         else:
-            conditions = {
-                "caption_memory": self._remember_caption(embeds, batch),
-                "identity_memory": self._remember_identity(batch),
-            }
+            conditions["caption_memory"] = self._remember_caption(embeds, batch)
+        if runs_along and self.reference_adapter is None:
+            conditions["identity"] = batch.identity and IAPIdentityInputs(
+                *(_repeat(t, batch.num_draws) for t in batch.identity)
+            )
+        else:
+            conditions["identity_memory"] = self._remember_identity(batch)
         return self.transformer(**targets, **conditions, return_dict=False)
 
     def encode_caption(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -116,8 +127,14 @@ class IAPTrainingModel(nn.Module):
             return None
         num_frames = 0 if batch.video is None else batch.video.shape[2]
         num_audio_latents = 0 if batch.audio is None else batch.audio.shape[1]
-        memory = self.transformer.encode_identity(batch.identity, num_frames, num_audio_latents)
+        with self._reference_adapter():
+            memory = self.transformer.encode_identity(batch.identity, num_frames, num_audio_latents)
         return _repeat_tree(memory, batch.num_draws)
+
+    def _reference_adapter(self) -> AbstractContextManager[None]:
+        if self.reference_adapter is None:
+            return nullcontext()
+        return only_adapters(self.transformer, [self.reference_adapter])
 
 
 def _repeat(tensor: Tensor | None, count: int) -> Tensor | None:

@@ -61,7 +61,7 @@ class Validator:
 
     Args:
         dataset: clips of the validation split with their people.
-        config: of the run; must have `validation` and `export`.
+        config: of the run; must have `validation`, and `export` or `lora`.
         tokenizer: of captions.
         output: folder of validations.
     """
@@ -117,9 +117,11 @@ class Validator:
         for number, index in enumerate(self.indices):
             clip = self.dataset.clips[index]
             people = [self.dataset.identities[identity] for identity in clip.identities]
+            lora = self.config.lora
+            adapter = None if lora is None or lora.binding == "everything" else lora.name
             output = pipeline(
                 clip.caption,
-                subjects=[Subject(face=person.faces[0], voice=person.voices[0]) for person in people],
+                subjects=[Subject(person.faces[0], person.voices[0], adapter=adapter) for person in people],
                 height=clip.height,
                 width=clip.width,
                 num_frames=clip.num_frames,

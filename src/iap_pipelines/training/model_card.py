@@ -1,0 +1,141 @@
+"""The model card of a run: what it began with, what it saw, and how its losses fell."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from iap_pipelines.data.clip_folder import ClipEntry
+from iap_pipelines.training.config import LoraSettings, PretrainedModel, TrainingConfig
+
+
+_CARDS = Path(__file__).parent / "cards"
+_NUM_ROWS = 6
+_STAGES = {"frames": "single frames", "audio": "sound", "clips": "clips with sound"}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """
+    What a card says besides its configuration.
+
+    Args:
+        clips: that were learned.
+        num_parameters: of the model.
+        num_learning: of them, those that learned.
+        metrics: lines of `metrics.jsonl`.
+    """
+
+    clips: Sequence[ClipEntry]
+    num_parameters: int
+    num_learning: int
+    metrics: Sequence[Mapping[str, float]]
+
+
+def write_model_card(folder: Path, config: TrainingConfig, facts: RunFacts) -> None:
+    """
+    Write `README.md` and `training_config.yaml`.
+
+    Args:
+        folder: with the pipeline or the adapter.
+        config: of the run.
+        facts: of the run.
+    """
+    lora = config.lora
+    template = Template((_CARDS / ("pipeline.md" if lora is None else "lora.md")).read_text(encoding="utf-8"))
+    source = (config.result.push_to_hub if config.result else None) or Path(folder).name
+    values = {
+        "title": source.rpartition("/")[2],
+        "source": source,
+        "prohibited": (_CARDS / "prohibited.md").read_text(encoding="utf-8").strip(),
+        "data": _describe_data(config, facts.clips),
+        "training": _describe_training(config, facts),
+        "licence": _describe_licence(config.result.license if config.result else None),
+    }
+    if lora is not None:
+        values |= _describe_adapter(config, lora)
+    values |= _loss_table(facts.metrics)
+    front_matter = yaml.safe_dump(_metadata(config), sort_keys=False)
+    card = f"---\n{front_matter}---\n\n{template.substitute(values)}"
+    (Path(folder) / "README.md").write_text(card, encoding="utf-8")
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    (Path(folder) / "training_config.yaml").write_text(text, encoding="utf-8")
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The lines of a `metrics.jsonl`; none where there is no such file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _metadata(config: TrainingConfig) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "license": (config.result and config.result.license) or "unknown",
+        "library_name": "diffusers",
+        "pipeline_tag": "text-to-video",
+        "tags": ["text-to-audio-video", "identity", "iap-pipelines"] + (["lora"] if config.lora else []),
+    }
+    source = config.model
+    if isinstance(source, PretrainedModel) and not Path(source.folder).exists():
+        relation = "adapter" if config.lora else "finetune"
+        metadata |= {"base_model": source.folder, "base_model_relation": relation}
+    return metadata
+
+
+def _describe_data(config: TrainingConfig, clips: Sequence[ClipEntry]) -> str:
+    people = {identity for clip in clips for identity in clip.identities}
+    sizes = sorted({f"{clip.width}x{clip.height}" for clip in clips})
+    seconds = sum(clip.num_frames / clip.frame_rate for clip in clips if clip.num_frames > 1)
+    length = f", {seconds / 60:.1f} minutes in all" if seconds else ""
+    return (
+        f"Split `{config.data.split}` of `{config.data.folder}`: {len(clips)} clips of {len(people)} people in "
+        f"{', '.join(sizes)} pixels{length}. References were never taken from the clip that was learned."
+    )
+
+
+def _describe_training(config: TrainingConfig, facts: RunFacts) -> str:
+    start = f"`{config.model.folder}`" if isinstance(config.model, PretrainedModel) else "random weights"
+    settings = config.optimization
+    return (
+        f"From {start}, on {_STAGES[config.stage.target]}: {settings.steps} steps of {settings.batch_size} samples "
+        f"with {config.flow.num_draws} noise levels each, learning rate {settings.learning_rate:g} "
+        f"({settings.schedule}), seed {config.seed}. {facts.num_learning:,} of {facts.num_parameters:,} parameters "
+        f"learned ({', '.join(config.stage.trainable)}); stored is their average (decay {settings.ema_decay:g})."
+    )
+
+
+def _describe_adapter(config: TrainingConfig, lora: LoraSettings) -> dict[str, str]:
+    is_bound = lora.binding == "references"
+    text = (
+        "Named as `adapter` of its owner it acts on that subject's references alone: other people keep theirs."
+        if is_bound
+        else "It acts on every token of every clip, also on other people in it."
+    )
+    return {
+        "base": config.model.folder,
+        "adapter": lora.name,
+        "binding": text,
+        "binding_argument": f', adapter="{lora.name}"' if is_bound else "",
+    }
+
+
+def _describe_licence(licence: str | None) -> str:
+    return f"{licence}." if licence else "The person who trained it has not stated one. Ask before you use it."
+
+
+def _loss_table(metrics: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    """Some lines of the log, from the first to the last."""
+    names = sorted({name for line in metrics for name in line if name.endswith("_loss")})
+    count = min(_NUM_ROWS, len(metrics))
+    chosen = [metrics[round(i * (len(metrics) - 1) / max(1, count - 1))] for i in range(count)]
+    rows = [
+        "| " + " | ".join([str(line["step"] + 1), *(f"{line[name]:.4f}" for name in names)]) + " |" for line in chosen
+    ]
+    return {
+        "loss_names": " | ".join(name.replace("_", " ") for name in names),
+        "loss_rule": "|".join("---" for _ in names),
+        "loss_rows": "\n".join(rows),
+    }
