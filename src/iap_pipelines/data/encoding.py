@@ -151,7 +151,7 @@ def _encode_clip(encoder: LatentEncoder, clip: ClipEntry, frames_per_clip: int) 
     if encoder.audio_vae is not None:
         if audio is None:
             raise ValueError(f"{clip.path}: the clip has no sound, but `with_audio` asks for it.")
-        tensors[f"{clip.clip_id}/audio"] = encoder.encode_audio(_trimmed(audio, clip))
+        tensors[f"{clip.clip_id}/audio"] = encoder.encode_audio(trim_sound(audio, clip))
     return tensors
 
 
@@ -169,7 +169,7 @@ def _exactly(video: VideoFrames, clip: ClipEntry) -> VideoFrames:
     return video
 
 
-def _trimmed(audio: AudioSamples, clip: ClipEntry) -> AudioSamples:
+def trim_sound(audio: AudioSamples, clip: ClipEntry) -> AudioSamples:
     """Exactly as long as the pictures: coding can add a few milliseconds at the end, or lose them."""
     num_samples = round(clip.num_frames / clip.frame_rate * audio.sampling_rate)
     samples = audio.samples[:, :num_samples]

@@ -171,6 +171,12 @@ def only_adapters(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
             layer._active_adapter = active
 
 
+def owned_adapters(model: nn.Module) -> set[str]:
+    """Names of the adapters that were trained on somebody's references alone: they act only for a named owner."""
+    configs = getattr(model, "peft_config", {})
+    return {name for name, config in configs.items() if (config.auto_mapping or {}).get("binding") == "references"}
+
+
 def fused_adapters(model: nn.Module) -> set[str]:
     """Names of the adapters that were added to the weights."""
     layers = (module for module in model.modules() if isinstance(module, BaseTunerLayer))

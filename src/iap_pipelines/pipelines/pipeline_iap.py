@@ -42,7 +42,13 @@ from iap_pipelines.pipelines.identity import (
     merge_memories,
     repeat_rows,
 )
-from iap_pipelines.pipelines.lora_iap import IAPLoraLoaderMixin, active_adapters, fused_adapters, only_adapters
+from iap_pipelines.pipelines.lora_iap import (
+    IAPLoraLoaderMixin,
+    active_adapters,
+    fused_adapters,
+    only_adapters,
+    owned_adapters,
+)
 from iap_pipelines.pipelines.model_provenance import model_provenance
 from iap_pipelines.pipelines.pipeline_output import IAPPipelineOutput
 from iap_pipelines.shapes import ClipGeometry, CodecGeometry
@@ -318,6 +324,13 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
 
     def _check_adapters(self, people: LoadedIdentity) -> None:
         """That adapters which belong to somebody are there, and that they can act on their owner alone."""
+        idle = owned_adapters(self.transformer).intersection(active_adapters(self.transformer)) - people.adapters
+        if idle:
+            logger.warning(
+                "The adapters %s belong to people, but no subject names them, so they do not act: give their owners "
+                "`Subject(..., adapter=...)`.",
+                sorted(idle),
+            )
         if not people.adapters:
             return
         loaded, fused = getattr(self.transformer, "peft_config", {}), fused_adapters(self.transformer)
@@ -653,7 +666,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         return merge_memories(memories) if memories else None
 
     def _adapters_of_nobody(self, bound: frozenset[str], adapter: str | None = None) -> AbstractContextManager[None]:
-        """Inside, active adapters act, except those `bound` to somebody; so does `adapter`, as one of its owner."""
+        """Inside, active adapters act, except those that belong to somebody; so does `adapter`, for its owner."""
+        bound = bound | owned_adapters(self.transformer)
         if not bound:
             return nullcontext()
         free = [name for name in active_adapters(self.transformer) if name not in bound]

@@ -35,6 +35,7 @@ def add_adapter(model: IAPTrainingModel, settings: LoraSettings, seed: int) -> N
         lora_alpha=settings.alpha,
         target_modules=adapted_layers(model.transformer, settings),
         init_lora_weights="gaussian",
+        auto_mapping={"base_model_class": type(model.transformer).__name__, "binding": settings.binding},
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
