@@ -15,7 +15,7 @@ from iap_pipelines.provenance import SigningKey, read_provenance
 from iap_pipelines.types import Subject
 
 
-EXTRAS = {"identity": "curation", "synthesize": "synthetic"}
+EXTRAS = {"identity": "curation", "synthesize": "synthetic", "train-identity": "training"}
 """What has to be installed for a command beyond the package itself."""
 SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale", "identity")
 
@@ -164,6 +164,21 @@ def build_parser() -> argparse.ArgumentParser:
         "--remote-code", action="store_true", help="add the code, for those who have diffusers but not this package"
     )
     publish.set_defaults(run=run_publish)
+
+    train = commands.add_parser(
+        "train-identity",
+        help="learn an adapter (LoRA) of one person from a handful of clips",
+        description=run_train_identity.__doc__,
+    )
+    train.add_argument("--clips", type=Path, required=True, help="folder of clips; the README says how it is laid out")
+    train.add_argument("--base", help="folder or Hub repository to adapt; the embedded checkpoint if not given")
+    train.add_argument("--name", required=True, help="of the person and the adapter")
+    train.add_argument("--identity", help="whose clips to take from a folder of several people")
+    train.add_argument("--output", type=Path, help="folder of the run, which continues if stopped (runs/NAME)")
+    train.add_argument("--steps", type=int, help="optimizer steps")
+    train.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="replace settings of the run")
+    train.add_argument("--prepare-only", action="store_true", help="encode the clips and stop")
+    train.set_defaults(run=run_train_identity)
     return parser
 
 
@@ -374,6 +389,32 @@ def run_publish(args: argparse.Namespace) -> None:
 
 def _load_people(choices: Sequence[Subject | IdentityChoice]) -> list[Subject]:
     return [choice.load() if isinstance(choice, IdentityChoice) else choice for choice in choices]
+
+
+def run_train_identity(args: argparse.Namespace) -> None:
+    """Learn an adapter of one person; on the same folder again, an interrupted run continues."""
+    import logging
+
+    import yaml
+
+    from iap_pipelines.assets import EMBEDDED_CHECKPOINT
+    from iap_pipelines.training.identity import identity_config
+    from iap_pipelines.training.personal_clips import find_clips, prepare_personal_clips
+    from iap_pipelines.training.trainer import Trainer
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    base, output = str(args.base or EMBEDDED_CHECKPOINT), args.output or Path("runs", args.name)
+    overrides = {key: yaml.safe_load(value) for key, value in (entry.split("=", maxsplit=1) for entry in args.set)}
+    if args.steps is not None:
+        overrides["optimization.steps"] = args.steps
+    clips = prepare_personal_clips(find_clips(args.clips, args.identity), base, args.name, output)
+    print(f"{clips.num_clips} clips to learn, {clips.num_held_out} held out, {len(clips.rejected)} files left out")
+    if args.prepare_only:
+        print((output / "data").resolve())
+        return
+    trainer = Trainer(identity_config(clips, base, args.name, output, overrides))
+    trainer.run()
+    print(trainer.result_folder.resolve())
 
 
 class ProgressBars:

@@ -52,6 +52,26 @@ def _clip(index):
     }
 
 
+def write_latents(folder, clips, channels, audio_channels):
+    """Random latents of the clips and of everybody."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape):
+        return torch.randn(shape, generator=generator)
+
+    tensors = {}
+    for clip in clips:
+        height, width = clip["height"] // 16, clip["width"] // 16
+        tensors[f"{clip['clip_id']}/video"] = noise(channels, 2, height, width)
+        tensors[f"{clip['clip_id']}/frames"] = noise(3, channels, height, width)
+        tensors[f"{clip['clip_id']}/audio"] = noise(6, audio_channels)
+    for person in PEOPLE:
+        tensors[f"{person}/faces"] = noise(3, channels, 2, 2)
+        tensors[f"{person}/voice_0"] = noise(6, audio_channels)
+        tensors[f"{person}/voice_1"] = noise(5, audio_channels)
+    LatentShardWriter(folder, {}).write("all", tensors)
+
+
 @pytest.fixture
 def clip_folder(tmp_path):
     """Twelve clips of six people, with one and two of them."""
@@ -69,22 +89,7 @@ def clip_folder(tmp_path):
             file.setparams((1, 2, 16_000, 8_000, "NONE", None))
             file.writeframes(np.random.default_rng(number).integers(-9_000, 9_000, 8_000, dtype=np.int16).tobytes())
 
-    generator = torch.Generator().manual_seed(0)
-
-    def noise(*shape):
-        return torch.randn(shape, generator=generator)
-
-    tensors = {}
-    for clip in clips:
-        height, width = clip["height"] // 16, clip["width"] // 16
-        tensors[f"{clip['clip_id']}/video"] = noise(CHANNELS, 2, height, width)
-        tensors[f"{clip['clip_id']}/frames"] = noise(3, CHANNELS, height, width)
-        tensors[f"{clip['clip_id']}/audio"] = noise(6, AUDIO_CHANNELS)
-    for person in PEOPLE:
-        tensors[f"{person}/faces"] = noise(3, CHANNELS, 2, 2)
-        tensors[f"{person}/voice_0"] = noise(6, AUDIO_CHANNELS)
-        tensors[f"{person}/voice_1"] = noise(5, AUDIO_CHANNELS)
-    LatentShardWriter(tmp_path / "latents", {}).write("all", tensors)
+    write_latents(tmp_path / "latents", clips, CHANNELS, AUDIO_CHANNELS)
     return folder
 
 

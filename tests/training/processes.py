@@ -19,6 +19,8 @@ from iap_pipelines.training.checkpoint import latest_checkpoint, load_checkpoint
 
 
 REPOSITORY = Path(__file__).parents[2]
+PATIENCE_SECONDS = 900
+"""For machines that have other things to do."""
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["iap_pipelines.training.trainer", "tests.training.fsdp2_on_cpu"])
 
@@ -49,21 +51,29 @@ class Run:
     def wait(self) -> None:
         """Until it is through."""
         for process in self.processes:
-            process.join(timeout=240)
+            process.join(timeout=PATIENCE_SECONDS)
+            if process.exitcode is None:
+                self.kill()
             assert process.exitcode == 0
 
     def kill_at(self, step: int, delay_seconds: float) -> None:
-        """SIGKILL every process, one after another, `delay_seconds` after step `step` has been logged."""
-        deadline = time.monotonic() + 240
+        """SIGKILL every process, `delay_seconds` after step `step` has been logged."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self.has_logged(step):
             assert time.monotonic() < deadline, f"step {step} was never reached"
             assert all(process.is_alive() for process in self.processes), "ended before it could be killed"
             time.sleep(0.001)
         time.sleep(delay_seconds)
+        self.kill()
+        # One process may have seen the other die before it died itself.
+        assert self.processes[0].exitcode == -signal.SIGKILL, "ended before it could be killed"
+
+    def kill(self) -> None:
+        """SIGKILL every process."""
         for process in self.processes:
             os.kill(process.pid, signal.SIGKILL)
+        for process in self.processes:
             process.join()
-            assert process.exitcode == -signal.SIGKILL, "ended before it could be killed"
 
     def has_logged(self, step: int) -> bool:
         return self.metrics.exists() and self.metrics.read_text().count("\n") > step

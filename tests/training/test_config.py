@@ -1,12 +1,17 @@
+import re
 from pathlib import Path
 
 import pytest
+from accelerate.commands.config.config_args import load_config_from_file
 from pydantic import BaseModel, ValidationError
+from transformers.models.umt5.modeling_umt5 import UMT5Block
 
+from iap_pipelines.models.transformer_iap import IAPTransformerBlock
 from iap_pipelines.training.config import TrainingConfig, load_training_config
 
 
-CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*stage*.yaml"))
+TRAINING = Path(__file__).parents[2] / "training"
+CONFIGS = sorted([*(TRAINING / "configs").glob("*stage*.yaml"), TRAINING / "configs" / "lora.yaml"])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -67,3 +72,29 @@ def test_every_key_is_explained():
             if isinstance(statement, ast.AnnAssign) and statement.target.id not in ("type", "model_config"):
                 explained = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
                 assert explained, f"{cls.name}.{statement.target.id} has no explanation"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_key_of_a_file_is_explained_in_the_file(path):
+    """By a comment above it, above the lines it stands with, or behind it."""
+    missing, explained = [], False
+    for line in path.read_text().splitlines():
+        if line.lstrip().startswith("#"):
+            explained = True
+        elif not line.strip():
+            explained = False
+        elif re.match(r" *\w+:", line):
+            if not explained and "#" not in line:
+                missing.append(line.strip())
+            explained = explained and not line.rstrip().endswith(":")
+    assert not missing
+
+
+@pytest.mark.parametrize("name", ["single", "ddp", "fsdp2"])
+def test_accelerate_reads_its_configs(name):
+    config = load_config_from_file(str(TRAINING / "accelerate" / f"{name}.yaml"))
+    assert config.num_machines == 1
+    if name == "fsdp2":
+        wrapped = config.fsdp_config["fsdp_transformer_layer_cls_to_wrap"].split(",")
+        assert wrapped == [IAPTransformerBlock.__name__, UMT5Block.__name__]
+        assert config.fsdp_config["fsdp_version"] == 2

@@ -66,6 +66,7 @@ def test_gradient_checkpointing_changes_nothing(lora_values):
         assert line == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_the_adapter_alone_and_a_killed_run_goes_on_to_the_bit(lora_values):
     lora_values["optimization"] = lora_values["optimization"] | {"steps": 30}
     whole, killed = (lora_values | {"output": lora_values["output"] + name} for name in ("-whole", "-killed"))

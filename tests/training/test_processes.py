@@ -16,16 +16,24 @@ from iap_pipelines.training.checkpoint import latest_checkpoint, load_checkpoint
 from tests.training.processes import REPOSITORY, Run, assert_same_run, run_with_kills
 
 
-STEPS = 40
+STEPS, SHARED_STEPS = 40, 16
+"""Of one process, of two."""
 
 
 @pytest.fixture
 def long_values(config_values):
     """A run long enough to be killed several times; its last checkpoint is up to three steps old then."""
-    return config_values | {
-        "optimization": config_values["optimization"] | {"steps": STEPS},
-        "run": {"log_every": 1, "checkpoint_every": 3},
-    }
+    return with_steps(config_values, STEPS) | {"run": {"log_every": 1, "checkpoint_every": 3}}
+
+
+@pytest.fixture
+def shared_values(long_values):
+    """As long as two processes need not exchange gradients for too long."""
+    return with_steps(long_values, SHARED_STEPS)
+
+
+def with_steps(values, steps):
+    return values | {"optimization": values["optimization"] | {"steps": steps}}
 
 
 def renamed(values, name):
@@ -38,47 +46,48 @@ def metrics(values):
 
 
 def assert_similar_losses(one, other):
-    assert len(metrics(one)) == len(metrics(other)) == STEPS
+    assert len(metrics(one)) == len(metrics(other)) == SHARED_STEPS
     for line, expected in zip(metrics(one), metrics(other), strict=True):
         for name in ("video_loss", "audio_loss"):
             assert line[name] == pytest.approx(expected[name], rel=5e-3), line["step"]
 
 
-def random_steps(seed, count):
-    return sorted(random.Random(seed).sample(range(STEPS - 8), count))
+def random_steps(seed, num_steps, count):
+    """Early enough that the run is not through before it is killed."""
+    return sorted(random.Random(seed).sample(range(num_steps * 3 // 4), count))
 
 
 def test_a_run_killed_again_and_again_goes_on_to_the_bit(long_values):
     whole, killed = renamed(long_values, "whole"), renamed(long_values, "killed")
     Run(whole).wait()
-    run_with_kills(killed, random_steps(1, 3))
+    run_with_kills(killed, random_steps(1, STEPS, 3))
     assert_same_run(whole, killed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_sharded", [False, True], ids=["replicated", "sharded"])
-def test_two_killed_processes_go_on_to_the_bit(long_values, is_sharded):
-    whole, killed = renamed(long_values, "whole"), renamed(long_values, "killed")
+def test_two_killed_processes_go_on_to_the_bit(shared_values, is_sharded):
+    whole, killed = renamed(shared_values, "whole"), renamed(shared_values, "killed")
     Run(whole, num_processes=2, is_sharded=is_sharded).wait()
-    run_with_kills(killed, random_steps(2, 2), num_processes=2, is_sharded=is_sharded)
+    run_with_kills(killed, random_steps(2, SHARED_STEPS, 2), num_processes=2, is_sharded=is_sharded)
     assert_same_run(whole, killed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_sharded", [False, True], ids=["replicated", "sharded"])
-def test_two_processes_train_like_one(long_values, is_sharded):
-    alone, together = renamed(long_values, "alone"), renamed(long_values, "together")
+def test_two_processes_train_like_one(shared_values, is_sharded):
+    alone, together = renamed(shared_values, "alone"), renamed(shared_values, "together")
     Run(alone).wait()
     Run(together, num_processes=2, is_sharded=is_sharded).wait()
     assert_similar_losses(together, alone)
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_with_another_number_of_processes(long_values):
-    alone, changing = renamed(long_values, "alone"), renamed(long_values, "changing")
+def test_a_killed_run_goes_on_with_another_number_of_processes(shared_values):
+    alone, changing = renamed(shared_values, "alone"), renamed(shared_values, "changing")
     Run(alone).wait()
-    Run(changing, num_processes=2).kill_at(12, 0)
-    Run(changing).kill_at(24, 0)
+    Run(changing, num_processes=2).kill_at(4, 0)
+    Run(changing).kill_at(8, 0)
     Run(changing, num_processes=2, is_sharded=True).wait()
     assert_similar_losses(changing, alone)
 

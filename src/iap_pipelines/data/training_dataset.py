@@ -127,10 +127,10 @@ class IdentityClipDataset:
         return SubjectLatents(faces, voice)
 
     def buckets(self) -> dict[tuple[int, ...], list[int]]:
-        """Indices of the clips that can be stacked: equal number of people, height, width and number of frames."""
+        """Indices of the clips that can be stacked: equal number of people, height, width, frames and frame rate."""
         buckets: dict[tuple[int, ...], list[int]] = {}
         for index, clip in enumerate(self.clips):
-            key = (len(clip.identities), clip.height, clip.width, clip.num_frames)
+            key = (len(clip.identities), clip.height, clip.width, clip.num_frames, clip.frame_rate)
             buckets.setdefault(key, []).append(index)
         return buckets
 

@@ -3,7 +3,9 @@ Settings of a training run of the transformer. Unknown keys fail; the YAML files
 words.
 """
 
+import copy
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -395,7 +397,22 @@ def load_training_config(path: Path, overrides: dict[str, Any] | None = None) ->
     """
     with open(path, encoding="utf-8") as file:
         values = yaml.safe_load(file)
-    for key, value in (overrides or {}).items():
+    return TrainingConfig.model_validate(with_overrides(values, overrides or {}))
+
+
+def with_overrides(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Settings with some values replaced.
+
+    Args:
+        values: nested settings, left as they are.
+        overrides: values by dotted key.
+
+    Raises:
+        ValueError: for an override below something that has no keys.
+    """
+    values = copy.deepcopy(dict(values))
+    for key, value in overrides.items():
         *parents, last = key.split(".")
         section = values
         for parent in parents:
@@ -403,4 +420,4 @@ def load_training_config(path: Path, overrides: dict[str, Any] | None = None) ->
         if not isinstance(section, dict):
             raise ValueError(f"`overrides` has the key {key!r}, but {'.'.join(parents)!r} has no keys below it.")
         section[last] = value
-    return TrainingConfig.model_validate(values)
+    return values

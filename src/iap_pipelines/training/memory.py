@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
     """
-    What a run holds from its first step to its last, in bytes. Activations come on top.
+    What one process of a run holds from its first step to its last, in bytes. Activations come on top.
 
     Args:
         weights: of the whole model.
@@ -29,11 +30,11 @@ class MemoryNeed:
     @classmethod
     def of(cls, parameters: Iterable[nn.Parameter]) -> "MemoryNeed":
         """The need of a model on one process, of which the parameters with `requires_grad` learn."""
-        parameters = list(parameters)
-        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        parameters = [(p.to_local() if isinstance(p, DTensor) else p, p.requires_grad) for p in parameters]
+        learning = [parameter for parameter, learns in parameters if learns]
         averages = 4 * sum(parameter.numel() for parameter in learning)
         return cls(
-            weights=sum(parameter.nbytes for parameter in parameters),
+            weights=sum(parameter.nbytes for parameter, _ in parameters),
             gradients=sum(parameter.nbytes for parameter in learning),
             moments=2 * averages,
             averages=averages,

@@ -37,6 +37,7 @@ from iap_pipelines.training.ema import WeightAverage
 from iap_pipelines.training.export import build_pipeline, export_pipeline, upload_folder
 from iap_pipelines.training.initial_model import initial_model
 from iap_pipelines.training.lora import add_adapter, save_adapter
+from iap_pipelines.training.memory import MemoryNeed, peak_memory
 from iap_pipelines.training.metrics_log import MetricsLog
 from iap_pipelines.training.model_card import RunFacts, read_metrics, write_model_card
 from iap_pipelines.training.optimizer import MuonWithAdam
@@ -44,6 +45,7 @@ from iap_pipelines.training.parts import is_layer_matrix, part_of, select_traina
 from iap_pipelines.training.schedules import ema_decay_at, learning_rate_factor
 from iap_pipelines.training.sharding import fill_outline, move_to_device, outline, placed_like, whole
 from iap_pipelines.training.steps import MicroBatch, TrainingSteps
+from iap_pipelines.training.trackers import flat_settings, show_pictures
 from iap_pipelines.training.training_model import FlowLosses, IAPTrainingModel
 from iap_pipelines.training.validation import Validator, validation_settings
 
@@ -308,7 +310,8 @@ class Trainer:
             (self.output / "config.yaml").write_text(text)
             self.metrics = MetricsLog(self.output / METRICS_FILE, self.next_step)
         if self.config.run.trackers:
-            self.accelerator.init_trackers("iap")
+            self.accelerator.init_trackers("iap", config=flat_settings(self.config.model_dump(mode="json")))
+        logger.info("memory per process: %s", MemoryNeed.of(self.model.parameters()))
 
     def _set_learning_rate(self, step: int) -> None:
         s = self.config.optimization
@@ -344,7 +347,7 @@ class Trainer:
     def _validate(self, done: int) -> None:
         with self._averaged_model() as model:
             if model is not None:
-                self.validator.run(self._pipeline(model), done)
+                show_pictures(self.accelerator.trackers, self.validator.run(self._pipeline(model), done), done)
         self.accelerator.wait_for_everyone()
 
     @contextmanager
@@ -363,7 +366,7 @@ class Trainer:
         if self.config.lora is None:
             return build_pipeline(model, self.tokenizer, self.config.export, self.config.data.caption_length)
         parts = {"transformer": model.transformer, "text_encoder": model.text_encoder, "tokenizer": self.tokenizer}
-        return IAPPipeline.from_pretrained(self.config.model.folder, **parts)
+        return IAPPipeline.from_pretrained(self.config.model.folder, torch_dtype=torch.float32, **parts)
 
     def _finish(self) -> None:
         self.save()
@@ -372,6 +375,7 @@ class Trainer:
         if self.accelerator.is_main_process and result is not None and result.push_to_hub:
             upload_folder(self.result_folder, result.push_to_hub)
         self.accelerator.end_training()
+        logger.info("most memory held: %s", peak_memory(self.accelerator.device))
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:

@@ -73,17 +73,20 @@ class Validator:
         self.indices = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
         self.dataset, self.config, self.tokenizer, self.output = dataset, config, tokenizer, Path(output)
 
-    def run(self, pipeline: IAPPipeline, step: int) -> None:
+    def run(self, pipeline: IAPPipeline, step: int) -> Path:
         """
         Args:
             pipeline: with the weights to look at.
             step: names the folder.
+
+        Returns:
+            The folder.
         """
         folder = self.output / f"step_{step:06d}"
         folder.mkdir(parents=True, exist_ok=True)
         if self.config.stage.target == "clips":
             self._write_clips(pipeline, folder)
-            return
+            return folder
         model = IAPTrainingModel(pipeline.transformer, pipeline.text_encoder)
         for bucket in self._batches():
             device = pipeline.transformer.device
@@ -97,6 +100,7 @@ class Validator:
             if audio is not None:
                 for name, latents in (("true", batch.audio), ("sample", audio)):
                     self._write_sounds(pipeline, folder, name, latents)
+        return folder
 
     def _batches(self) -> list[TrainingBatch]:
         samples = [

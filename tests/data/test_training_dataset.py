@@ -1,0 +1,66 @@
+"""Clips of any size, length and rate side by side: a batch stacks, and everything is seen."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry
+from iap_pipelines.data.conditions import ConditionDropout
+from iap_pipelines.data.latent_store import LatentShardWriter, LatentStore
+from iap_pipelines.data.order import DataOrder
+from iap_pipelines.data.training_dataset import (
+    IdentityClipDataset,
+    SampleSettings,
+    collate,
+    pad_references,
+)
+from tests.pipelines.tiny_components import tiny_tokenizer
+
+
+SHAPES = [(32, 32, 5, 12.5), (32, 32, 9, 12.5), (32, 64, 5, 12.5), (32, 32, 5, 25.0)]
+"""height, width, frames, frames per second"""
+PEOPLE = {"ada": IdentityEntry("ada", "train", (), ())}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    clips, tensors = [], {"ada/faces": torch.randn(2, 4, 2, 2), "ada/voice_0": torch.randn(6, 6)}
+    for index in range(16):
+        height, width, num_frames, rate = SHAPES[index % len(SHAPES)]
+        caption = "Scene: room. <S1>: center, woman."
+        clips.append(
+            ClipEntry(f"c{index}", Path("c.mp4"), "train", height, width, num_frames, rate, ("ada",), caption)
+        )
+        tensors[f"c{index}/video"] = torch.randn(4, (num_frames + 3) // 4, height // 16, width // 16)
+        tensors[f"c{index}/audio"] = torch.randn(round(num_frames / rate * 31.25), 6)
+    LatentShardWriter(tmp_path, {}).write("all", tensors)
+    settings = SampleSettings("clips", 1, (1, 1), (2, 6), ConditionDropout())
+    return IdentityClipDataset(clips, PEOPLE, LatentStore(tmp_path), settings)
+
+
+def sample(dataset, index):
+    return dataset.sample(index, np.random.default_rng(index))
+
+
+def test_a_batch_holds_clips_of_one_size_length_and_rate(dataset):
+    order = DataOrder(dataset.buckets(), batch_size=2, seed=0)
+    seen = Counter()
+    for step in range(order.batches_per_epoch):
+        indices = order.batch(step)
+        seen.update(indices)
+        batch = collate([sample(dataset, index) for index in indices], tiny_tokenizer(), 24)
+        assert batch.video.shape[0] == batch.audio.shape[0] == 2
+    assert seen == Counter(range(16))
+
+
+def test_padding_references_are_seen_by_nobody_and_shaped_as_true_ones(dataset):
+    batch = collate([sample(dataset, 0), sample(dataset, 4)], tiny_tokenizer(), 24)
+    padded = pad_references(batch._replace(identity=None), dataset.padding_references()).identity
+    assert padded.face_latents.shape[2:] == batch.identity.face_latents.shape[2:]
+    assert padded.voice_latents.shape[3] == batch.identity.voice_latents.shape[3]
+    assert not padded.face_mask.any() and not padded.voice_mask.any()
+    kept = pad_references(batch, dataset.padding_references()).identity
+    assert all(one is other for one, other in zip(kept, batch.identity, strict=True))
