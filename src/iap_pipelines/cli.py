@@ -414,7 +414,7 @@ def run_train_identity(args: argparse.Namespace) -> None:
         return
     trainer = Trainer(identity_config(clips, base, args.name, output, overrides))
     trainer.run()
-    print(trainer.result_folder.resolve())
+    print(trainer.results.folder.resolve())
 
 
 class ProgressBars:

@@ -75,18 +75,11 @@ def test_every_key_is_explained():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_key_of_a_file_is_explained_in_the_file(path):
-    """By a comment above it, above the lines it stands with, or behind it."""
-    missing, explained = [], False
-    for line in path.read_text().splitlines():
-        if line.lstrip().startswith("#"):
-            explained = True
-        elif not line.strip():
-            explained = False
-        elif re.match(r" *\w+:", line):
-            if not explained and "#" not in line:
-                missing.append(line.strip())
-            explained = explained and not line.rstrip().endswith(":")
+def test_every_key_of_a_file_is_explained_right_above_it(path):
+    lines = path.read_text().splitlines()
+    keys = [index for index, line in enumerate(lines) if re.match(r" *\w+:", line)]
+    assert keys
+    missing = [lines[index] for index in keys if not lines[index - 1].lstrip().startswith("# ")]
     assert not missing
 
 

@@ -57,7 +57,8 @@ def test_published_weights_have_no_slots_to_learn(published, config_values):
 
 def test_nothing_draws_from_a_state_that_no_checkpoint_holds(published, config_values):
     """The published text encoder has dropout layers."""
-    values = config_values | {"model": {"type": "pretrained", "folder": published}}
+    stage = {"target": "frames", "trainable": ["video"]}
+    values = config_values | {"model": {"type": "pretrained", "folder": published}, "stage": stage}
     trainer = Trainer(TrainingConfig.model_validate(values))
     assert trainer.model.text_encoder.config.dropout_rate > 0
     ids = torch.arange(4)[None]

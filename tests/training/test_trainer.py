@@ -133,3 +133,18 @@ def test_stages_follow_each_other_through_checkpoints_of_parts(config_values, tm
     for name, weight in weights(voice).items():
         expected = weights(face)[name] if part_of(name) == "video" else before[name]
         assert torch.equal(weight, expected)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(config_values):
+    leftover = Path(config_values["output"]) / "checkpoints" / ".step_00000002.safetensors.1.partial"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    run(config_values, optimization={"steps": 1})
+    assert not leftover.exists()
+
+
+def test_workers_prepare_the_same_batches(config_values, tmp_path):
+    alone, helped = (config_values | {"output": str(tmp_path / name)} for name in ("alone", "helped"))
+    run(alone, optimization={"steps": 3})
+    run(helped, optimization={"steps": 3}, data={"num_workers": 2})
+    assert metrics(alone) == metrics(helped)

@@ -248,11 +248,11 @@ class OptimizationSettings(StrictModel):
     weights.
     """
     learning_rate: PositiveFloat = 1e-3
-    """After the warm-up."""
+    """Largest learning rate, after the warm-up."""
     text_encoder_learning_rate: PositiveFloat | None = None
     """Of the text encoder, if it differs."""
     schedule: Literal["constant", "cosine"] = "cosine"
-    """After the warm-up: as it is, or down along half a cosine."""
+    """After the warm-up: `constant`, or along half a cosine (`cosine`) down to `final_fraction`."""
     final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Where the cosine ends, as a fraction of `learning_rate`."""
     warmup_steps: NonNegativeInt = 100
@@ -365,11 +365,6 @@ class TrainingConfig(StrictModel):
     """Samples during the run; none if not given."""
     export: ExportSettings | None = None
     """The pipeline folder at the end; none if not given."""
-
-    @property
-    def result(self) -> ExportSettings | LoraSettings | None:
-        """Says where the result is written and uploaded to; `None` if nothing is."""
-        return self.export if self.lora is None else self.lora
 
     @model_validator(mode="after")
     def _check_lora(self) -> Self:

@@ -47,19 +47,20 @@ def write_model_card(folder: Path, config: TrainingConfig, facts: RunFacts) -> N
     """
     lora = config.lora
     template = Template((_CARDS / ("pipeline.md" if lora is None else "lora.md")).read_text(encoding="utf-8"))
-    source = (config.result.push_to_hub if config.result else None) or Path(folder).name
+    settings = config.export if config.lora is None else config.lora
+    source = settings.push_to_hub or Path(folder).name
     values = {
         "title": source.rpartition("/")[2],
         "source": source,
         "prohibited": (_CARDS / "prohibited.md").read_text(encoding="utf-8").strip(),
         "data": _describe_data(config, facts.clips),
         "training": _describe_training(config, facts),
-        "licence": _describe_licence(config.result.license if config.result else None),
+        "licence": _describe_licence(settings.license),
     }
     if lora is not None:
         values |= _describe_adapter(config, lora)
     values |= _loss_table(facts.metrics)
-    front_matter = yaml.safe_dump(_metadata(config), sort_keys=False)
+    front_matter = yaml.safe_dump(_metadata(config, settings.license), sort_keys=False)
     card = f"---\n{front_matter}---\n\n{template.substitute(values)}"
     (Path(folder) / "README.md").write_text(card, encoding="utf-8")
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -71,9 +72,9 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def _metadata(config: TrainingConfig) -> dict[str, Any]:
+def _metadata(config: TrainingConfig, licence: str | None) -> dict[str, Any]:
     metadata: dict[str, Any] = {
-        "license": (config.result and config.result.license) or "unknown",
+        "license": licence or "unknown",
         "library_name": "diffusers",
         "pipeline_tag": "text-to-video",
         "tags": ["text-to-audio-video", "identity", "iap-pipelines"] + (["lora"] if config.lora else []),

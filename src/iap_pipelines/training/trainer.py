@@ -20,7 +20,6 @@ from iap_pipelines.data.conditions import ConditionDropout
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.data.order import DataOrder
 from iap_pipelines.data.training_dataset import IdentityClipDataset, SampleSettings
-from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.checkpoint import (
     checkpoint_path,
     latest_checkpoint,
@@ -34,14 +33,13 @@ from iap_pipelines.training.checkpoint import (
 )
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.ema import WeightAverage
-from iap_pipelines.training.export import build_pipeline, export_pipeline, upload_folder
 from iap_pipelines.training.initial_model import initial_model
-from iap_pipelines.training.lora import add_adapter, save_adapter
+from iap_pipelines.training.lora import add_adapter
 from iap_pipelines.training.memory import MemoryNeed, peak_memory
 from iap_pipelines.training.metrics_log import MetricsLog
-from iap_pipelines.training.model_card import RunFacts, read_metrics, write_model_card
 from iap_pipelines.training.optimizer import MuonWithAdam
 from iap_pipelines.training.parts import is_layer_matrix, part_of, select_trainable
+from iap_pipelines.training.results import METRICS_FILE, RunResults
 from iap_pipelines.training.schedules import ema_decay_at, learning_rate_factor
 from iap_pipelines.training.sharding import fill_outline, move_to_device, outline, placed_like, whole
 from iap_pipelines.training.steps import MicroBatch, TrainingSteps
@@ -51,8 +49,6 @@ from iap_pipelines.training.validation import Validator, validation_settings
 
 
 logger = logging.getLogger(__name__)
-
-METRICS_FILE = "metrics.jsonl"
 
 
 class Trainer:
@@ -148,32 +144,12 @@ class Trainer:
         Write the pipeline folder, or the adapter, with the averaged weights. Every process has to call it; the main
         one writes.
         """
-        if self.config.result is None:
+        if self.results is None:
             return
         with self._averaged_model() as model:
             if model is not None:
-                self._write_result(model)
-                logger.info("exported %s", self.result_folder)
+                self.results.write(model)
         self.accelerator.wait_for_everyone()
-
-    def _write_result(self, model: IAPTrainingModel) -> None:
-        if self.config.lora is None:
-            export_pipeline(self._pipeline(model), self.result_folder, getattr(torch, self.config.export.dtype))
-        else:
-            save_adapter(model.transformer, self.config.lora, self.result_folder)
-        facts = RunFacts(
-            clips=self.dataset.clips,
-            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-            num_learning=sum(model.get_parameter(name).numel() for name in self.learning),
-            metrics=read_metrics(self.output / METRICS_FILE),
-        )
-        write_model_card(self.result_folder, self.config, facts)
-
-    @property
-    def result_folder(self) -> Path:
-        """Where the pipeline folder or the adapter is written."""
-        name = "pipeline" if self.config.lora is None else "lora"
-        return Path(self.config.result.folder or self.output / name)
 
     # --- Parts ------------------------------------------------------------------------------------------------------
 
@@ -251,9 +227,12 @@ class Trainer:
             num_processes=self.accelerator.num_processes,
             pads_references=self._is_sharded,
         )
+        self.results = None
+        if self.config.export is not None or self.config.lora is not None:
+            self.results = RunResults(self.config, self.tokenizer, self.dataset.clips, self.learning)
         self.validator = None
         if self.config.validation is not None:
-            if self.config.result is None:
+            if self.results is None:
                 raise ValueError("`validation` needs `export`, which says where the codecs are.")
             held_out = dataset(data.validation_split, validation_settings(self.config))
             self.validator = Validator(held_out, self.config, self.tokenizer, self.output / "validation")
@@ -347,7 +326,7 @@ class Trainer:
     def _validate(self, done: int) -> None:
         with self._averaged_model() as model:
             if model is not None:
-                show_pictures(self.accelerator.trackers, self.validator.run(self._pipeline(model), done), done)
+                show_pictures(self.accelerator.trackers, self.validator.run(self.results.pipeline(model), done), done)
         self.accelerator.wait_for_everyone()
 
     @contextmanager
@@ -362,18 +341,11 @@ class Trainer:
         is_main = self.accelerator.is_main_process
         yield fill_outline(copy.deepcopy(self._outline), tensors, self.accelerator.device) if is_main else None
 
-    def _pipeline(self, model: IAPTrainingModel) -> IAPPipeline:
-        if self.config.lora is None:
-            return build_pipeline(model, self.tokenizer, self.config.export, self.config.data.caption_length)
-        parts = {"transformer": model.transformer, "text_encoder": model.text_encoder, "tokenizer": self.tokenizer}
-        return IAPPipeline.from_pretrained(self.config.model.folder, torch_dtype=torch.float32, **parts)
-
     def _finish(self) -> None:
         self.save()
         self.export()
-        result = self.config.result
-        if self.accelerator.is_main_process and result is not None and result.push_to_hub:
-            upload_folder(self.result_folder, result.push_to_hub)
+        if self.results is not None and self.accelerator.is_main_process:
+            self.results.upload()
         self.accelerator.end_training()
         logger.info("most memory held: %s", peak_memory(self.accelerator.device))
 
