@@ -11,7 +11,8 @@ from iap_pipelines.training.config import TrainingConfig, load_training_config
 
 
 TRAINING = Path(__file__).parents[2] / "training"
-CONFIGS = sorted([*(TRAINING / "configs").glob("*stage*.yaml"), TRAINING / "configs" / "lora.yaml"])
+PATTERNS = ("*stage*.yaml", "ablation*.yaml", "lora.yaml")
+CONFIGS = sorted({path for pattern in PATTERNS for path in (TRAINING / "configs").glob(pattern)})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

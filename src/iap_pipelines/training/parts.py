@@ -1,5 +1,6 @@
 """Which parameters belong to which part of the model, and which of them learn."""
 
+import logging
 import re
 from collections.abc import Collection
 
@@ -7,6 +8,8 @@ from torch import nn
 
 from iap_pipelines.training.training_model import IAPTrainingModel
 
+
+logger = logging.getLogger(__name__)
 
 _PATTERNS = {
     "lora": re.compile(r"transformer\..*\.lora_[AB]\."),
@@ -48,9 +51,6 @@ def select_trainable(model: IAPTrainingModel, trainable: Collection[str]) -> dic
 
     Returns:
         The parameters that learn, by name.
-
-    Raises:
-        ValueError: if the model has nothing of a part.
     """
     learning = {}
     for name, parameter in model.named_parameters():
@@ -59,5 +59,5 @@ def select_trainable(model: IAPTrainingModel, trainable: Collection[str]) -> dic
             learning[name] = parameter
     missing = sorted(set(trainable) - {part_of(name) for name in learning})
     if missing:
-        raise ValueError(f"`trainable` names {missing}, but this model has no such part.")
+        logger.warning("`trainable` names %s, but this model has nothing of it that could learn.", missing)
     return learning
