@@ -9,6 +9,7 @@ import logging
 import torch
 import yaml
 
+from iap_pipelines.hub.publishing import publish_folder
 from iap_pipelines.training.config import load_training_config
 from iap_pipelines.training.trainer import Trainer
 
@@ -28,7 +29,7 @@ def main() -> None:
         torch.set_num_threads(args.num_threads)
     overrides = dict(entry.split("=", maxsplit=1) for entry in args.set)
     config = load_training_config(args.config, {key: yaml.safe_load(value) for key, value in overrides.items()})
-    trainer = Trainer(config)
+    trainer = Trainer(config, publish=publish_folder)
     if args.export_only:
         trainer.export()
     else:

@@ -398,6 +398,7 @@ def run_train_identity(args: argparse.Namespace) -> None:
     import yaml
 
     from iap_pipelines.assets import EMBEDDED_CHECKPOINT
+    from iap_pipelines.hub.publishing import publish_folder
     from iap_pipelines.training.identity import identity_config
     from iap_pipelines.training.personal_clips import find_clips, prepare_personal_clips
     from iap_pipelines.training.trainer import Trainer
@@ -412,7 +413,7 @@ def run_train_identity(args: argparse.Namespace) -> None:
     if args.prepare_only:
         print((output / "data").resolve())
         return
-    trainer = Trainer(identity_config(clips, base, args.name, output, overrides))
+    trainer = Trainer(identity_config(clips, base, args.name, output, overrides), publish=publish_folder)
     trainer.run()
     print(trainer.results.folder.resolve())
 

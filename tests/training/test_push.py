@@ -7,19 +7,19 @@ import torch
 from huggingface_hub import ModelCard
 
 from iap_pipelines import IAPPipeline
+from iap_pipelines.hub.card_check import check_card
+from iap_pipelines.hub.publishing import publish_folder
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.trainer import Trainer
+from tests.hub.conftest import hub  # noqa: F401  (a fixture)
 
 
-hub = pytest.importorskip("tests.hub.conftest", reason="needs the Hub on loopback").hub
-
-
-def test_the_result_is_uploaded_with_its_card(exporting, hub):
-    from iap_pipelines.hub.card_check import check_card
-
+def test_the_result_is_uploaded_with_its_card(exporting, hub):  # noqa: F811
     repo_id = f"{hub.user}/stage"
     exporting["export"] = exporting["export"] | {"push_to_hub": repo_id, "license": "apache-2.0"}
-    Trainer(TrainingConfig.model_validate(exporting)).run()
+    with pytest.raises(ValueError, match="`push_to_hub` needs `publish`"):
+        Trainer(TrainingConfig.model_validate(exporting))
+    Trainer(TrainingConfig.model_validate(exporting), publish=publish_folder).run()
     folder = Path(exporting["output"]) / "pipeline"
     assert check_card(folder / "README.md") == []
     card = ModelCard.load(repo_id)

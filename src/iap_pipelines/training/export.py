@@ -1,6 +1,5 @@
 """A trained model as a pipeline folder that `IAPPipeline.from_pretrained` loads."""
 
-import logging
 import os
 import shutil
 import tempfile
@@ -9,15 +8,11 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLWan, MMAudioVAE, UniPCMultistepScheduler
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
-from huggingface_hub import HfApi
 from transformers import PreTrainedTokenizerBase
 
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.config import ExportSettings
 from iap_pipelines.training.training_model import IAPTrainingModel
-
-
-logger = logging.getLogger(__name__)
 
 
 def build_pipeline(
@@ -82,23 +77,6 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(partial, folder)
-
-
-def upload_folder(folder: Path, repo_id: str) -> str:
-    """
-    Upload a result with its card to the Hub in one commit; returns the commit's address.
-
-    Args:
-        folder: to upload, without hidden files.
-        repo_id: created if it is missing.
-    """
-    api = HfApi()
-    repo_id = api.create_repo(repo_id, exist_ok=True).repo_id
-    commit = api.upload_folder(
-        repo_id=repo_id, folder_path=folder, ignore_patterns=".*", commit_message="Upload with iap-pipelines"
-    )
-    logger.info("uploaded %s", commit.commit_url)
-    return commit.commit_url
 
 
 def _modules(pipeline: IAPPipeline) -> dict[str, torch.nn.Module]:

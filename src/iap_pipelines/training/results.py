@@ -1,7 +1,7 @@
 """What a run leaves behind: a pipeline folder or an adapter, with its card."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from iap_pipelines.data.clip_folder import ClipEntry
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.config import TrainingConfig
-from iap_pipelines.training.export import build_pipeline, export_pipeline, upload_folder
+from iap_pipelines.training.export import build_pipeline, export_pipeline
 from iap_pipelines.training.lora import save_adapter
 from iap_pipelines.training.model_card import RunFacts, read_metrics, write_model_card
 from iap_pipelines.training.training_model import IAPTrainingModel
@@ -18,6 +18,8 @@ from iap_pipelines.training.training_model import IAPTrainingModel
 
 logger = logging.getLogger(__name__)
 
+Publish = Callable[[Path, str], str]
+"""Uploads a folder to a repository and returns the address of the commit."""
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -30,6 +32,10 @@ class RunResults:
         tokenizer: of captions.
         clips: that are learned.
         learning: names of the parameters that learn.
+        publish: uploads a folder to a repository; needed if the config says `push_to_hub`.
+
+    Raises:
+        ValueError: if it is needed and not there.
     """
 
     def __init__(
@@ -38,9 +44,16 @@ class RunResults:
         tokenizer: PreTrainedTokenizerBase,
         clips: Collection[ClipEntry],
         learning: Collection[str],
+        publish: Publish | None = None,
     ) -> None:
         self.config, self.tokenizer, self.clips, self.learning = config, tokenizer, clips, learning
         self.settings = config.export if config.lora is None else config.lora
+        self.publish = publish
+        if self.settings.push_to_hub and publish is None:
+            raise ValueError(
+                "`push_to_hub` needs `publish`: give `Trainer(config, publish=publish_folder)`, which is in "
+                "iap_pipelines.hub.publishing."
+            )
         output = Path(config.output)
         self.folder = Path(self.settings.folder or output / ("pipeline" if config.lora is None else "lora"))
         self._metrics = output / METRICS_FILE
@@ -68,6 +81,6 @@ class RunResults:
         logger.info("exported %s", self.folder)
 
     def upload(self) -> None:
-        """Upload the folder, if the config says where to."""
+        """Publish the folder, if the config says where to."""
         if self.settings.push_to_hub:
-            upload_folder(self.folder, self.settings.push_to_hub)
+            logger.info("published %s", self.publish(self.folder, self.settings.push_to_hub))

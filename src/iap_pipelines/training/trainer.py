@@ -39,7 +39,7 @@ from iap_pipelines.training.memory import MemoryNeed, peak_memory
 from iap_pipelines.training.metrics_log import MetricsLog
 from iap_pipelines.training.optimizer import MuonWithAdam
 from iap_pipelines.training.parts import is_layer_matrix, part_of, select_trainable
-from iap_pipelines.training.results import METRICS_FILE, RunResults
+from iap_pipelines.training.results import METRICS_FILE, Publish, RunResults
 from iap_pipelines.training.schedules import ema_decay_at, learning_rate_factor
 from iap_pipelines.training.sharding import fill_outline, move_to_device, outline, placed_like, whole
 from iap_pipelines.training.steps import MicroBatch, TrainingSteps
@@ -58,13 +58,18 @@ class Trainer:
     Args:
         config: of the run.
         accelerator: where and over how many processes it runs; made from the config if not given.
+        publish: uploads the result to the Hub, which `push_to_hub` asks for. This room knows no Hub; doors give
+            `publish_folder`.
 
     Raises:
         ValueError: for a config that does not fit the data, the folder or the number of processes.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator | None = None) -> None:
+    def __init__(
+        self, config: TrainingConfig, accelerator: Accelerator | None = None, publish: Publish | None = None
+    ) -> None:
         self.config = config
+        self._publish = publish
         self.output = Path(config.output)
         self.accelerator = accelerator or make_accelerator(config)
         clips = read_clips(Path(config.data.folder))
@@ -229,7 +234,7 @@ class Trainer:
         )
         self.results = None
         if self.config.export is not None or self.config.lora is not None:
-            self.results = RunResults(self.config, self.tokenizer, self.dataset.clips, self.learning)
+            self.results = RunResults(self.config, self.tokenizer, self.dataset.clips, self.learning, self._publish)
         self.validator = None
         if self.config.validation is not None:
             if self.results is None:
