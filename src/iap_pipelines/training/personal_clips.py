@@ -121,7 +121,7 @@ def prepare_personal_clips(found: FoundClips, base: str, name: str, output: Path
         ValueError: if nothing can be used. Single files that cannot are listed in `data/rejected.jsonl`.
     """
     unused = dict.fromkeys(("transformer", "text_encoder", "tokenizer", "vocoder"))
-    pipe = IAPPipeline.from_pretrained(base, torch_dtype=torch.float32, **unused)
+    pipe = IAPPipeline.from_pretrained(base, dtype=torch.float32, **unused)
     preparation = _Preparation(pipe, name)
     entries = list(preparation.encode_clips(found.clips))
     num_faces = preparation.encode_references(found)

@@ -63,7 +63,7 @@ class RunResults:
         if self.config.lora is None:
             return build_pipeline(model, self.tokenizer, self.config.export, self.config.data.caption_length)
         parts = {"transformer": model.transformer, "text_encoder": model.text_encoder, "tokenizer": self.tokenizer}
-        return IAPPipeline.from_pretrained(self.config.model.folder, torch_dtype=torch.float32, **parts)
+        return IAPPipeline.from_pretrained(self.config.model.folder, dtype=torch.float32, **parts)
 
     def write(self, model: IAPTrainingModel) -> None:
         """Write the folder and its card."""

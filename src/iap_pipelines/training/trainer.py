@@ -163,6 +163,8 @@ class Trainer:
         if settings.gradient_checkpointing:
             self.model.transformer.enable_gradient_checkpointing()
         if self.config.lora is not None:
+            if self._is_sharded:
+                raise ValueError("`lora` was not made for FSDP: launch it with training/accelerate/ddp.yaml.")
             add_adapter(self.model, self.config.lora, self.config.seed)
         select_trainable(self.model, self.config.stage.trainable)
         # A dropout layer (the published text encoder has some) would draw from a state that no checkpoint holds.
