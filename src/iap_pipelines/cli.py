@@ -15,7 +15,13 @@ from iap_pipelines.provenance import SigningKey, read_provenance
 from iap_pipelines.types import Subject
 
 
-EXTRAS = {"identity": "curation", "synthesize": "synthetic", "train-identity": "training"}
+EXTRAS = {
+    "benchmark": "evaluation",
+    "evaluate": "evaluation",
+    "identity": "curation",
+    "synthesize": "synthetic",
+    "train-identity": "training",
+}
 """What has to be installed for a command beyond the package itself."""
 SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale", "identity")
 
@@ -179,6 +185,34 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="replace settings of the run")
     train.add_argument("--prepare-only", action="store_true", help="encode the clips and stop")
     train.set_defaults(run=run_train_identity)
+
+    evaluate = commands.add_parser("evaluate", help="score clips, or a model", description=run_evaluate.__doc__)
+    given = evaluate.add_mutually_exclusive_group(required=True)
+    given.add_argument("--videos", type=Path, help="folder of clips that any system made; with --references")
+    given.add_argument("--benchmark", help="name of an embedded benchmark, or a folder with benchmark.yaml")
+    evaluate.add_argument("--references", type=Path, help="CSV: who should be seen and heard in each clip")
+    evaluate.add_argument("--model", help="with --benchmark: folder or Hub repository; the embedded one if not given")
+    evaluate.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of results (%(default)s)")
+    evaluate.add_argument("--settings", type=Path, help="YAML: the models that score, by role")
+    evaluate.add_argument("--steps", type=int, help="with --benchmark: denoising steps")
+    evaluate.add_argument("--device", default="cuda" if _has_cuda() else "cpu", help="of generation (%(default)s)")
+    evaluate.add_argument(
+        "--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="(%(default)s)"
+    )
+    evaluate.set_defaults(run=run_evaluate)
+
+    benchmark = commands.add_parser("benchmark", help="make a benchmark from clips", description=run_benchmark.__doc__)
+    benchmark.add_argument("dataset", type=Path, help="folder with clips.jsonl and identities.jsonl")
+    benchmark.add_argument("output", type=Path, help="folder to write")
+    benchmark.add_argument("--name", required=True, help="what results call it")
+    benchmark.add_argument("--licence", required=True, help="of the pictures and recordings")
+    benchmark.add_argument("--version", default="1", help="(%(default)s)")
+    benchmark.add_argument("--split", default="test", help="whose people it asks for (%(default)s)")
+    benchmark.add_argument("--items-per-group", type=int, default=8, help="clips of each kind (%(default)s)")
+    benchmark.add_argument("--seed", type=int, default=0, help="of the first clip (%(default)s)")
+    benchmark.add_argument("--with-targets", action="store_true", help="copy the real clips, for FID, FVD and FAD")
+    benchmark.add_argument("--dataset-id", help="its repository on the Hub, owner/name")
+    benchmark.set_defaults(run=run_benchmark)
     return parser
 
 
@@ -416,6 +450,55 @@ def run_train_identity(args: argparse.Namespace) -> None:
     trainer = Trainer(identity_config(clips, base, args.name, output, overrides), publish=publish_folder)
     trainer.run()
     print(trainer.results.folder.resolve())
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    """Score clips that any system made, or let a model make the clips of a benchmark and score those."""
+    from iap_pipelines.assets import EMBEDDED_CHECKPOINT, find_benchmark
+    from iap_pipelines.evaluation.benchmark.generate import GenerationSettings
+    from iap_pipelines.evaluation.settings import EvaluationSettings
+    from iap_pipelines.evaluation.suite import BenchmarkRun, evaluate_benchmark, evaluate_folder
+
+    settings = EvaluationSettings.load(args.settings) if args.settings else None
+    with ProgressBars() as bars:
+        if args.videos:
+            if args.references is None or args.model or args.steps:
+                raise ValueError("`--videos` needs `--references`, and takes neither `--model` nor `--steps`.")
+            evaluate_folder(
+                args.videos, args.references, args.output, settings or EvaluationSettings(), report=bars.update
+            )
+        else:
+            if args.references:
+                raise ValueError("`--references` goes with `--videos`; a benchmark brings its own.")
+            generation = GenerationSettings(
+                model=args.model or str(EMBEDDED_CHECKPOINT),
+                device=args.device,
+                dtype=args.dtype,
+                options={"num_inference_steps": args.steps} if args.steps else {},
+            )
+            run = BenchmarkRun(benchmark=find_benchmark(args.benchmark), generation=generation, settings=settings)
+            evaluate_benchmark(run, args.output, report=bars.update)
+    print((args.output / "results.md").read_text(encoding="utf-8"))
+    print((args.output / "index.html").resolve())
+
+
+def run_benchmark(args: argparse.Namespace) -> None:
+    """Make a benchmark (prompts, references, seeds) from clips whose people are known."""
+    from iap_pipelines.evaluation.benchmark.build import BuildSettings, build_benchmark
+
+    settings = BuildSettings(
+        name=args.name,
+        licence=args.licence,
+        version=args.version,
+        split=args.split,
+        items_per_group=args.items_per_group,
+        seed=args.seed,
+        with_targets=args.with_targets,
+        dataset_id=args.dataset_id,
+    )
+    with ProgressBars() as bars:
+        build_benchmark(args.dataset, args.output, settings, report=bars.update)
+    print(args.output.resolve())
 
 
 class ProgressBars:

@@ -1,5 +1,6 @@
 """Files that come with the package: the embedded checkpoint and two drawn people to try it with."""
 
+import os
 from pathlib import Path
 
 from iap_pipelines.types import Subject
@@ -26,3 +27,20 @@ def example_subjects() -> list[Subject]:
         Subject(face=folder / f"{name}.png", voice=folder / f"{name}.flac", name=name.capitalize())
         for name in ("ada", "ben")
     ]
+
+
+def find_benchmark(name: str | os.PathLike[str]) -> Path:
+    """Find the folder of a benchmark.
+
+    Args:
+        name: of one that comes with the package, or a folder.
+
+    Raises:
+        FileNotFoundError: if it is neither; lists the names.
+    """
+    embedded = sorted(path.name for path in (_FOLDER / "benchmarks").glob("*") if path.is_dir())
+    if name in embedded:
+        return _FOLDER / "benchmarks" / name
+    if not Path(name).is_dir():
+        raise FileNotFoundError(f"`benchmark` must be a folder, or one of {', '.join(embedded)}, but got {name!r}.")
+    return Path(name)

@@ -1,0 +1,1 @@
+"""Models that only evaluation needs, beside those of `iap_pipelines.perception`."""

@@ -1,0 +1,218 @@
+"""A benchmark from a folder of clips whose people are known (`iap_pipelines.data.clip_folder`)."""
+
+import logging
+import shutil
+import wave
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry, read_clips, read_identities
+from iap_pipelines.evaluation.benchmark.schema import FILE_NAME, Benchmark, BenchmarkFolder, BenchmarkItem
+from iap_pipelines.media import MediaError, read_video
+from iap_pipelines.types import AudioSamples
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Items of one kind: which clips, and what of their people is given."""
+
+    name: str
+    multi: bool
+    in_pair: bool = False
+    with_face: bool = True
+    with_voice: bool = True
+
+
+GROUPS = (
+    Group("multi", multi=True),
+    Group("single", multi=False),
+    Group("in-pair", multi=False, in_pair=True),
+    Group("face-only", multi=False, with_voice=False),
+    Group("voice-only", multi=False, with_face=False),
+)
+"""In-pair references are the middle picture and the sound of the clip itself: only clips of one person have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """How a benchmark is made.
+
+    Args:
+        name: what results call it.
+        licence: of the references.
+        version: of the benchmark.
+        description: where the people come from.
+        split: of the folder whose people are taken; they should be unknown to the models that are scored.
+        items_per_group: clips per group; fewer if the folder has fewer.
+        seed: of the generator's noise; item i gets ``seed + i``.
+        with_targets: copy the real clips too, for FID, FVD and FAD.
+        dataset_id: repository on the Hub, for `.eval_results`.
+    """
+
+    name: str
+    licence: str
+    version: str = "1"
+    description: str = ""
+    split: str = "test"
+    items_per_group: int = 8
+    seed: int = 0
+    with_targets: bool = False
+    dataset_id: str | None = None
+
+
+def build_benchmark(
+    dataset: Path, output: Path, settings: BuildSettings, *, report: Callable[[str, int, int], None] | None = None
+) -> BenchmarkFolder:
+    """Write a benchmark: items of every group, and copies of the references that they name.
+
+    Clips are chosen in the order of their names, those first whose people are already in, so that few references are
+    needed. Cross-pair references are the first picture and the first recording of each person's `identities.jsonl`
+    line, which belong to no clip; the next two pictures serve copy-paste. Nothing is drawn at random.
+
+    Args:
+        dataset: folder with `clips.jsonl` and `identities.jsonl`.
+        output: folder to write; must not exist or be empty.
+        settings: what to take.
+        report: is told the step, how many items are finished, and how many there are.
+
+    Raises:
+        FileNotFoundError: if ``dataset`` is no such folder.
+        ValueError: if ``output`` is not empty, or no clip of the split can be used.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"`output` must be an empty folder or not exist, but {output} holds files.")
+    identities = read_identities(dataset)
+    clips = [clip for clip in read_clips(dataset) if clip.split == settings.split and clip.identities]
+    chosen = _choose(clips, identities, settings.items_per_group)
+    if not chosen:
+        raise ValueError(f"`split` {settings.split!r} of {dataset} has no clip whose people have references.")
+    items = []
+    for number, (group, clip) in enumerate(chosen):
+        item = _item(group, clip, identities, output, settings, settings.seed + number)
+        items += [item] if item else []
+        if report:
+            report("benchmark", number + 1, len(chosen))
+    benchmark = Benchmark(
+        format="iap-benchmark-1",
+        name=settings.name,
+        version=settings.version,
+        description=settings.description or f"{len(items)} prompts from the {settings.split} split of {dataset.name}",
+        licence=settings.licence,
+        dataset_id=settings.dataset_id,
+        items=tuple(items),
+    )
+    content = benchmark.model_dump(mode="json", exclude_defaults=True)
+    (output / FILE_NAME).write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=200), encoding="utf-8"
+    )
+    return BenchmarkFolder(output)
+
+
+def _choose(
+    clips: Sequence[ClipEntry], identities: dict[str, IdentityEntry], items_per_group: int
+) -> list[tuple[Group, ClipEntry]]:
+    """Every group takes one clip in turn, so that a small folder gives something to each; sorted by group."""
+    left = [clip for clip in clips if all(_has_references(identities.get(name)) for name in clip.identities)]
+    known: set[str] = set()
+    chosen: list[tuple[Group, ClipEntry]] = []
+    for _ in range(items_per_group):
+        for group in GROUPS:
+            fitting = [clip for clip in left if (len(clip.identities) > 1) == group.multi]
+            if fitting:
+                clip = min(fitting, key=lambda clip: (len(set(clip.identities) - known), clip.clip_id))
+                left.remove(clip)
+                known |= set(clip.identities)
+                chosen.append((group, clip))
+    return sorted(chosen, key=lambda pair: GROUPS.index(pair[0]))
+
+
+def _has_references(identity: IdentityEntry | None) -> bool:
+    return identity is not None and bool(identity.faces) and bool(identity.voices)
+
+
+def _item(
+    group: Group,
+    clip: ClipEntry,
+    identities: dict[str, IdentityEntry],
+    output: Path,
+    settings: BuildSettings,
+    seed: int,
+) -> BenchmarkItem | None:
+    try:
+        pairs = (
+            [_in_pair(clip, output)]
+            if group.in_pair
+            else [_cross_pair(identities[k], output) for k in clip.identities]
+        )
+    except MediaError as error:
+        logger.warning("Left out: the clip %s cannot give a reference: %s", clip.clip_id, error)
+        return None
+    subjects = [
+        {
+            "identity": identity,
+            "faces": faces if group.with_face else [],
+            "voices": voices if group.with_voice else [],
+            "other_faces": _copy(identities[identity].faces[1:3], identity, output) if group.with_face else [],
+        }
+        for identity, (faces, voices) in zip(clip.identities, pairs, strict=True)
+    ]
+    values: dict[str, Any] = {
+        "id": f"{group.name}-{clip.clip_id}",
+        "prompt": clip.caption,
+        "seed": seed,
+        "pairing": "in_pair" if group.in_pair else "cross_pair",
+        "subjects": subjects,
+        "height": clip.height,
+        "width": clip.width,
+        "num_frames": clip.num_frames,
+        "frame_rate": clip.frame_rate,
+    }
+    if settings.with_targets:
+        values["target"] = _copy([clip.path], "targets", output)[0]
+    return BenchmarkItem.model_validate(values)
+
+
+def _cross_pair(identity: IdentityEntry, output: Path) -> tuple[list[str], list[str]]:
+    return _copy(identity.faces[:1], identity.identity, output), _copy(identity.voices[:1], identity.identity, output)
+
+
+def _in_pair(clip: ClipEntry, output: Path) -> tuple[list[str], list[str]]:
+    """The middle picture and the sound of the clip."""
+    video, audio = read_video(clip.path)
+    if audio is None:
+        raise MediaError(clip.path, "it has no sound")
+    folder = output / "in_pair"
+    folder.mkdir(parents=True, exist_ok=True)
+    face, voice = folder / f"{clip.clip_id}.png", folder / f"{clip.clip_id}.wav"
+    Image.fromarray(video.frames[video.num_frames // 2].numpy()).save(face)
+    _write_wav(voice, audio.to_mono())
+    return [face.relative_to(output).as_posix()], [voice.relative_to(output).as_posix()]
+
+
+def _write_wav(path: Path, audio: AudioSamples) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(audio.sampling_rate)
+        file.writeframes(np.round(audio.samples[0].numpy() * 32767).astype("<i2").tobytes())
+
+
+def _copy(paths: Iterable[Path], owner: str, output: Path) -> list[str]:
+    folder = output / ("targets" if owner == "targets" else f"references/{owner}")
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for path in paths:
+        target = folder / path.name
+        if not target.exists():
+            shutil.copyfile(path, target)
+        names.append(target.relative_to(output).as_posix())
+    return names

@@ -1,0 +1,101 @@
+"""From settings to models. What is missing says so and leaves its metrics without a value."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from iap_pipelines.evaluation.models import EvaluationModels
+from iap_pipelines.evaluation.settings import Choice, EvaluationSettings
+from iap_pipelines.perception import backends as perception
+
+
+logger = logging.getLogger(__name__)
+
+_PERCEPTION: Mapping[str, Callable[[Any], Any]] = {
+    "face_detector": perception.load_face_detector,
+    "face_landmarker": perception.load_face_landmarker,
+    "face_embedder": perception.load_face_embedder,
+    "second_face_embedder": perception.load_face_embedder,
+    "voice_activity": perception.load_voice_activity_detector,
+    "voice_embedder": perception.load_voice_embedder,
+    "second_voice_embedder": perception.load_voice_embedder,
+    "transcriber": perception.load_transcriber,
+}
+"""Roles whose models curation uses too."""
+
+ROLES = (
+    *_PERCEPTION,
+    "picture_text",
+    "sound_text",
+    "speech_quality",
+    "picture_features",
+    "video_features",
+    "sound_features",
+)
+
+
+def load_models(settings: EvaluationSettings) -> EvaluationModels:
+    """Load every model that the settings choose.
+
+    A package, file or repository that is not there leaves the role empty, with a warning, and its reason stands in
+    every result.
+
+    Args:
+        settings: what is chosen.
+
+    Raises:
+        ValueError: for a choice that does not exist in its role.
+    """
+    loaded, missing = {}, {}
+    for role in ROLES:
+        choice = getattr(settings, role)
+        if choice is None:
+            missing[role] = f"no model is chosen (`{role}`)"
+            continue
+        try:
+            loaded[role] = _load(role, choice)
+        except ValidationError as error:
+            raise ValueError(f"`{role}`: {error}") from error
+        except (ImportError, OSError) as error:
+            missing[role] = " ".join(str(error).split())
+            logger.warning("No %s, its metrics stay empty: %s", role, missing[role])
+    return EvaluationModels(loaded, missing)
+
+
+def _load(role: str, choice: Choice) -> Any:
+    if role in _PERCEPTION:
+        return _PERCEPTION[role](choice)
+    kind, options = _read(role, choice)
+    return _own_models(role)[kind](**options)
+
+
+def _read(role: str, choice: Choice) -> tuple[str, dict[str, Any]]:
+    known = _own_models(role)
+    if isinstance(choice, str):
+        choice = {"type": "transformers", "model": choice} if "transformers" in known else {"type": choice}
+    options = dict(choice)
+    kind = options.pop("type", "transformers")
+    if kind not in known:
+        raise ValueError(f"`{role}` must be one of {', '.join(known)}, but got {kind!r}.")
+    unknown = sorted(set(options) - {"model", "revision"})
+    if unknown or (kind == "transformers") != ("model" in options):
+        raise ValueError(
+            f"`{role}` takes `model` and `revision` with transformers and nothing else, but got {choice}."
+        )
+    return kind, options
+
+
+def _own_models(role: str) -> dict[str, Callable[..., Any]]:
+    from iap_pipelines.evaluation.backends import features
+    from iap_pipelines.evaluation.backends.speech_quality import Dnsmos
+
+    return {
+        "picture_text": {"transformers": features.ClipPictureText},
+        "sound_text": {"transformers": features.ClapSoundText},
+        "speech_quality": {"dnsmos": Dnsmos},
+        "picture_features": {"transformers": features.PictureFeatures},
+        "video_features": {"transformers": features.VideoFeatures},
+        "sound_features": {"transformers": features.ClapSoundText},
+    }[role]

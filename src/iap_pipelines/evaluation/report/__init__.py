@@ -1,0 +1,1 @@
+"""Results to files: JSON, Markdown, model-card rows, a page."""

@@ -1,0 +1,68 @@
+"""Which models score, and the thresholds that go with them: one strict YAML."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+
+
+Choice = str | dict[str, Any] | None
+"""A name (`dlib`), a Hub id (`microsoft/wavlm-base-plus-sv`), a mapping with `type` and options, or null for none."""
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+
+
+class EvaluationSettings(BaseModel):
+    """Models by role. The defaults are embedded in packages; what is null by default has no weights to embed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    face_detector: Choice = "yuface"
+    """finds faces"""
+    face_landmarker: Choice = "dlib"
+    """follows the lips"""
+    face_embedder: Choice = "dlib"
+    """tells people apart by face"""
+    second_face_embedder: Choice = None
+    """another one, so that what filtered the training data is not what scores; `{type: arcface, path: model.onnx}`"""
+    voice_activity: Choice = "silero"
+    """finds speech"""
+    voice_embedder: Choice = "campplus"
+    """tells people apart by voice"""
+    second_voice_embedder: Choice = None
+    """another one; `microsoft/wavlm-base-plus-sv` for instance"""
+    transcriber: Choice = "faster_whisper"
+    """hears words"""
+    picture_text: Choice = None
+    """compares pictures with the caption; `openai/clip-vit-base-patch32` for instance"""
+    sound_text: Choice = None
+    """compares sound with the caption; `laion/clap-htsat-unfused` for instance"""
+    speech_quality: Choice = "dnsmos"
+    """rates speech as a listener would"""
+    picture_features: Choice = None
+    """for FID; `facebook/dinov2-base` for instance"""
+    video_features: Choice = None
+    """for FVD; `MCG-NJU/videomae-base` for instance"""
+    sound_features: Choice = None
+    """for FAD; `laion/clap-htsat-unfused` for instance"""
+    min_face_similarity: Cosine = 0.35
+    """below it a face is nobody's in binding; depends on the face embedder"""
+    min_voice_similarity: Cosine = 0.45
+    """below it a voice is nobody's in binding; depends on the voice embedder"""
+    seed: NonNegativeInt = 0
+    """of the bootstrap"""
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a YAML file.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: for an unknown key or a value that does not fit; names it.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"`settings` must be a YAML file, but there is no {path}.")
+        try:
+            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+        except (ValidationError, yaml.YAMLError) as error:
+            raise ValueError(f"{path}: {error}") from error
