@@ -15,6 +15,7 @@ into `--plot` (SVG or PNG).
 
 import argparse
 import copy
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
@@ -33,6 +35,7 @@ from iap_pipelines.evaluation.reference_embeddings import ReferenceEmbeddings
 from iap_pipelines.evaluation.references import ClipReference, SubjectReference
 from iap_pipelines.evaluation.scoring import ClipScorer
 from iap_pipelines.evaluation.settings import EvaluationSettings
+from iap_pipelines.media import export_sound
 from iap_pipelines.synthetic import VoiceBank, World, WorldConfig
 from iap_pipelines.synthetic.sound import SAMPLING_RATE
 from iap_pipelines.synthetic.world import SyntheticClip, identity_name
@@ -152,21 +155,10 @@ def _clips_of_one_person(world: World) -> list[int]:
 
 
 def _reference(world: World, person: int, folder: Path) -> SubjectReference:
-    from PIL import Image
-
-    from iap_pipelines.media import export_to_av
-
-    face, voice = folder / f"{identity_name(person)}.png", folder / f"{identity_name(person)}.mp4"
-    if not face.exists():
-        picture = world.render_face(person, 0)
-        Image.fromarray(picture).save(face)
-        export_to_av(
-            torch.from_numpy(picture)[None].repeat(50, 1, 1, 1),
-            world.speak_reference(person, 0),
-            voice,
-            frame_rate=25,
-            sampling_rate=SAMPLING_RATE,
-        )
+    face, voice = folder / f"{identity_name(person)}.png", folder / f"{identity_name(person)}.flac"
+    if not voice.exists():
+        Image.fromarray(world.render_face(person, 0)).save(face)
+        export_sound(AudioSamples(torch.from_numpy(world.speak_reference(person, 0))[None], SAMPLING_RATE), voice)
     return SubjectReference(identity_name(person), faces=(face,), voices=(voice,))
 
 
@@ -220,8 +212,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/metrics_degradation"), help="(%(default)s)")
     parser.add_argument("--plot", type=Path, help="SVG or PNG to write")
     args = parser.parse_args()
-    import json
-
     config = WorldConfig.from_dict(json.loads((args.world / "world.json").read_text())["config"])
     world = World(replace(config, height=args.height), VoiceBank(args.world / "voices"))
     settings = EvaluationSettings.load(args.settings) if args.settings else EvaluationSettings()

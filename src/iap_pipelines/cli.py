@@ -209,6 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--version", default="1", help="(%(default)s)")
     benchmark.add_argument("--split", default="test", help="whose people it asks for (%(default)s)")
     benchmark.add_argument("--items-per-group", type=int, default=8, help="clips of each kind (%(default)s)")
+    benchmark.add_argument("--max-identities", type=int, help="most people to take; all if not given")
     benchmark.add_argument("--seed", type=int, default=0, help="of the first clip (%(default)s)")
     benchmark.add_argument("--with-targets", action="store_true", help="copy the real clips, for FID, FVD and FAD")
     benchmark.add_argument("--dataset-id", help="its repository on the Hub, owner/name")
@@ -492,6 +493,7 @@ def run_benchmark(args: argparse.Namespace) -> None:
         version=args.version,
         split=args.split,
         items_per_group=args.items_per_group,
+        max_identities=args.max_identities,
         seed=args.seed,
         with_targets=args.with_targets,
         dataset_id=args.dataset_id,

@@ -111,7 +111,7 @@ def test_the_scorer_gets_lines_and_other_pictures(benchmark):
 def test_in_pair_references_come_from_the_clip(benchmark):
     item = next(item for item in benchmark.benchmark.items if item.pairing == "in_pair")
     assert item.subjects[0].faces[0].startswith("in_pair/clip-")
-    assert item.subjects[0].voices[0].endswith(".wav")
+    assert item.subjects[0].voices[0].endswith(".flac")
 
 
 def test_the_same_folder_gives_the_same_benchmark(benchmark, dataset, tmp_path):

@@ -96,6 +96,23 @@ def test_late_sound_changes_the_offset_and_not_who_speaks(world):
     assert scores["binding", None].value > 0.8
 
 
+def test_lse_is_read_off_the_distances(world):
+    """The same mouth without sound of its own: a larger distance and less confidence."""
+    subjects = [_subject(world, "ada")]
+    own = write_clip(world[0] / "own.mp4", [ADA], [(0, 3, 0)])
+    other = write_clip(world[0] / "other.mp4", [ADA], [(0, 3, 0)], seed=9)
+    observer = ClipObserver(*read_video(own), toy_models())
+    strange = observer.with_audio(read_video(other)[1])
+    scores = []
+    for seen in (observer, strange):
+        clip = ClipReference("clip", own, tuple(subjects))
+        references = ReferenceEmbeddings(toy_models())
+        scorer = ClipScorer(clip, seen, references, min_face_similarity=0.5, min_voice_similarity=0.5)
+        scores.append({score.metric: score.value for score in scorer.scores(("lse_c", "lse_d"))})
+    assert 4 < scores[0]["lse_d"] < scores[1]["lse_d"] < 5.5
+    assert scores[0]["lse_c"] > scores[1]["lse_c"] > 0
+
+
 def test_another_persons_face_lowers_the_face_and_binding(world):
     video = write_clip(world[0] / "stranger.mp4", [CAT], [(0, 3, 0)], voices=[ADA])
     values = _values(_score(video, [_subject(world, "ada")])[0])

@@ -191,6 +191,14 @@ class ToyLipSync:
         return SyncScores(face.times, delays, (mouth[None] * loudness).astype(np.float32))
 
 
+class ToySyncNet(ToyLipSync):
+    """Minus a distance, as SyncNet."""
+
+    def compare(self, face: FaceClip, audio: AudioSamples, audio_start: float = 0.0) -> SyncScores:
+        scores = super().compare(face, audio, audio_start)
+        return SyncScores(scores.times, scores.delays, scores.scores - 5)
+
+
 def toy_models(**missing: str) -> EvaluationModels:
     """Every role, or all but the ones named, with their reason."""
     loaded = {
@@ -201,5 +209,6 @@ def toy_models(**missing: str) -> EvaluationModels:
         "voice_embedder": ToyVoiceEmbedder(),
         "transcriber": ToyTranscriber(),
         "lip_sync": ToyLipSync(),
+        "syncnet": ToySyncNet(),
     }
     return EvaluationModels({role: model for role, model in loaded.items() if role not in missing}, missing)

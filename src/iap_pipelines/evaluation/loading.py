@@ -22,6 +22,8 @@ _PERCEPTION: Mapping[str, Callable[[Any], Any]] = {
     "voice_embedder": perception.load_voice_embedder,
     "second_voice_embedder": perception.load_voice_embedder,
     "transcriber": perception.load_transcriber,
+    "lip_sync": perception.load_lip_sync_model,
+    "syncnet": perception.load_lip_sync_model,
 }
 """Roles whose models curation uses too."""
 

@@ -131,6 +131,15 @@ class ClipObserver:
         self._models.require("face_landmarker")
         return [None if face.clip is None else model.compare(face.clip, self.audio) for face in self.faces]
 
+    @cached_property
+    def syncnet_scores(self) -> SyncScores:
+        """How the mouth that is seen longest agrees with the sound, by SyncNet."""
+        model = self._models.require("syncnet")
+        self._models.require("face_landmarker")
+        if self.faces[0].clip is None:
+            raise NotMeasured("the face is seen too shortly")
+        return model.compare(self.faces[0].clip, self.audio)
+
     @property
     def audio(self) -> AudioSamples:
         if self._audio is None:

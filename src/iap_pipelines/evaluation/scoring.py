@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from iap_pipelines.curation.sync import sync_curve
 from iap_pipelines.evaluation.clip_faces import ClipFaces
 from iap_pipelines.evaluation.clip_voices import ClipVoices
 from iap_pipelines.evaluation.functional import (
@@ -25,6 +26,7 @@ from iap_pipelines.evaluation.reference_embeddings import ReferenceEmbeddings
 from iap_pipelines.evaluation.references import ClipReference, SubjectReference
 from iap_pipelines.evaluation.results import Score
 from iap_pipelines.evaluation.speaking import SpeakingFaces, find_speaking_faces
+from iap_pipelines.perception.interfaces import TimeSpan
 from iap_pipelines.types import StructuredCaption
 
 
@@ -72,6 +74,8 @@ class ClipScorer:
             "binding": self._binding,
             "lip_sync_offset": lambda: abs(self._lip_sync.offset_ms),
             "lip_sync_confidence": lambda: self._lip_sync.confidence,
+            "lse_c": lambda: lip_sync(*self._syncnet_curve()).confidence,
+            "lse_d": lambda: -float(self._syncnet_curve()[0].max()),
             "word_error_rate": self._word_error_rate,
             "speaker_word_error_rate": self._speaker_word_error_rate,
             "picture_prompt_adherence": self._picture_prompt_adherence,
@@ -115,6 +119,15 @@ class ClipScorer:
     @cached_property
     def _lip_sync(self) -> LipSync:
         return lip_sync(self._speaking.curve, 1000 * self._speaking.delays)
+
+    def _syncnet_curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Minus the mean distance at each delay over the whole clip, and the delays in milliseconds."""
+        scores = self._observer.syncnet_scores
+        curve, _ = sync_curve(scores, [TimeSpan(0, self._observer.duration_seconds)])
+        known = np.isfinite(curve)
+        if known.sum() < 3:
+            raise NotMeasured("the clip is too short for SyncNet")
+        return curve[known], 1000 * scores.delays[known]
 
     @cached_property
     def _active_subjects(self) -> list[int]:

@@ -33,6 +33,10 @@ class EvaluationSettings(BaseModel):
     """another one; `microsoft/wavlm-base-plus-sv` for instance"""
     transcriber: Choice = "faster_whisper"
     """hears words"""
+    lip_sync: Choice = "linear"
+    """compares lips and sound"""
+    syncnet: Choice = None
+    """for LSE-C and LSE-D; `{type: syncnet, sound_path: sound.onnx, face_path: face.onnx}`"""
     picture_text: Choice = None
     """compares pictures with the caption; `openai/clip-vit-base-patch32` for instance"""
     sound_text: Choice = None

@@ -1,10 +1,15 @@
-"""Which face speaks in each turn, from how mouths agree with the sound. Letters: L delays, N faces, R turns."""
+"""Which face speaks in each turn, from how mouths agree with the sound. Letters: L delays.
+
+Unlike `curation.matching`, which accepts or refuses a pair, this compares only: a score may not hang on a threshold
+that belongs to one lip-sync model, and sound that is late must not change who speaks.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from iap_pipelines.curation.sync import sync_curve
 from iap_pipelines.evaluation.people import Turn
 from iap_pipelines.perception.interfaces import SyncScores
 
@@ -40,26 +45,19 @@ def find_speaking_faces(scores: Sequence[SyncScores | None], turns: Sequence[Tur
     curves = np.full((len(turns), len(present), len(delays)), np.nan)
     for row, turn in enumerate(turns):
         for column, face in enumerate(present):
-            curves[row, column] = _turn_curve(scores[face], turn)
-    comparable = np.isfinite(curves).all(axis=2)
-    if not comparable.any():
+            curves[row, column], _ = sync_curve(scores[face], [turn.span])
+    compared = np.isfinite(curves).any(axis=2)
+    with_face = np.flatnonzero(compared.any(axis=1))
+    if not len(with_face):
         return None
-    seconds = np.array([turn.span.duration for turn in turns])
-    lowered = np.where(comparable[:, :, None], curves, -np.inf)
-    with_face = comparable.any(axis=1)
-    total = (seconds[with_face, None] * lowered[with_face].max(axis=1)).sum(axis=0)
-    delay = int(total.argmax())
-    best = lowered[:, :, delay].argmax(axis=1)
-    chosen = [curves[row, best[row]] * seconds[row] for row in np.flatnonzero(with_face)]
-    curve = np.sum(chosen, axis=0) / seconds[with_face].sum()
-    faces = tuple(present[best[row]] if with_face[row] else None for row in range(len(turns)))
-    return SpeakingFaces(faces, curve, delays)
-
-
-def _turn_curve(scores: SyncScores, turn: Turn) -> np.ndarray:
-    """Mean over the turn at each delay ``[L]``; NaN where nothing was compared."""
-    inside = (scores.times >= turn.span.start) & (scores.times < turn.span.end)
-    part = scores.scores[:, inside]
-    counts = np.isfinite(part).sum(axis=1)
-    sums = np.nansum(part, axis=1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    seconds = np.array([turns[row].span.duration for row in with_face])
+    # Where a delay leaves too little to compare, it is no better than the worst one.
+    known = np.where(np.isfinite(curves[with_face]), curves[with_face], np.nanmin(curves[with_face]))
+    known[~compared[with_face]] = -np.inf
+    delay = int((seconds[:, None] * known.max(axis=1)).sum(axis=0).argmax())
+    best = known[:, :, delay].argmax(axis=1)
+    curve = (seconds[:, None] * known[np.arange(len(best)), best]).sum(axis=0) / seconds.sum()
+    faces: list[int | None] = [None] * len(turns)
+    for row, column in zip(with_face, best, strict=True):
+        faces[row] = present[column]
+    return SpeakingFaces(tuple(faces), curve, delays)

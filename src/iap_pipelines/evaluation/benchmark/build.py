@@ -2,20 +2,17 @@
 
 import logging
 import shutil
-import wave
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from PIL import Image
 
 from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry, read_clips, read_identities
 from iap_pipelines.evaluation.benchmark.schema import FILE_NAME, Benchmark, BenchmarkFolder, BenchmarkItem
-from iap_pipelines.media import MediaError, read_video
-from iap_pipelines.types import AudioSamples
+from iap_pipelines.media import MediaError, export_sound, read_video
 
 
 logger = logging.getLogger(__name__)
@@ -53,6 +50,7 @@ class BuildSettings:
         description: where the people come from.
         split: of the folder whose people are taken; they should be unknown to the models that are scored.
         items_per_group: clips per group; fewer if the folder has fewer.
+        max_identities: most people to take; ``None``: all.
         seed: of the generator's noise; item i gets ``seed + i``.
         with_targets: copy the real clips too, for FID, FVD and FAD.
         dataset_id: repository on the Hub, for `.eval_results`.
@@ -64,6 +62,7 @@ class BuildSettings:
     description: str = ""
     split: str = "test"
     items_per_group: int = 8
+    max_identities: int | None = None
     seed: int = 0
     with_targets: bool = False
     dataset_id: str | None = None
@@ -74,9 +73,9 @@ def build_benchmark(
 ) -> BenchmarkFolder:
     """Write a benchmark: items of every group, and copies of the references that they name.
 
-    Clips are chosen in the order of their names, those first whose people are already in, so that few references are
-    needed. Cross-pair references are the first picture and the first recording of each person's `identities.jsonl`
-    line, which belong to no clip; the next two pictures serve copy-paste. Nothing is drawn at random.
+    Clips are chosen in the order of their names, those first whose people are not in yet. Cross-pair references are
+    the first picture and the first recording of each person's `identities.jsonl` line, which belong to no clip; the
+    next two pictures serve copy-paste. Nothing is drawn at random.
 
     Args:
         dataset: folder with `clips.jsonl` and `identities.jsonl`.
@@ -92,7 +91,7 @@ def build_benchmark(
         raise ValueError(f"`output` must be an empty folder or not exist, but {output} holds files.")
     identities = read_identities(dataset)
     clips = [clip for clip in read_clips(dataset) if clip.split == settings.split and clip.identities]
-    chosen = _choose(clips, identities, settings.items_per_group)
+    chosen = _choose(clips, identities, settings)
     if not chosen:
         raise ValueError(f"`split` {settings.split!r} of {dataset} has no clip whose people have references.")
     items = []
@@ -118,17 +117,25 @@ def build_benchmark(
 
 
 def _choose(
-    clips: Sequence[ClipEntry], identities: dict[str, IdentityEntry], items_per_group: int
+    clips: Sequence[ClipEntry], identities: dict[str, IdentityEntry], settings: BuildSettings
 ) -> list[tuple[Group, ClipEntry]]:
-    """Every group takes one clip in turn, so that a small folder gives something to each; sorted by group."""
+    """Every group takes one clip in turn, so that a small folder gives something to each; sorted by group.
+
+    Clips with the most people who are not in yet come first, as long as there is room for these people.
+    """
     left = [clip for clip in clips if all(_has_references(identities.get(name)) for name in clip.identities)]
     known: set[str] = set()
     chosen: list[tuple[Group, ClipEntry]] = []
-    for _ in range(items_per_group):
+    limit = settings.max_identities or len(identities)
+    for _ in range(settings.items_per_group):
         for group in GROUPS:
-            fitting = [clip for clip in left if (len(clip.identities) > 1) == group.multi]
+            fitting = [
+                clip
+                for clip in left
+                if (len(clip.identities) > 1) == group.multi and len(known | set(clip.identities)) <= limit
+            ]
             if fitting:
-                clip = min(fitting, key=lambda clip: (len(set(clip.identities) - known), clip.clip_id))
+                clip = min(fitting, key=lambda clip: (-len(set(clip.identities) - known), clip.clip_id))
                 left.remove(clip)
                 known |= set(clip.identities)
                 chosen.append((group, clip))
@@ -192,18 +199,10 @@ def _in_pair(clip: ClipEntry, output: Path) -> tuple[list[str], list[str]]:
         raise MediaError(clip.path, "it has no sound")
     folder = output / "in_pair"
     folder.mkdir(parents=True, exist_ok=True)
-    face, voice = folder / f"{clip.clip_id}.png", folder / f"{clip.clip_id}.wav"
+    face, voice = folder / f"{clip.clip_id}.png", folder / f"{clip.clip_id}.flac"
     Image.fromarray(video.frames[video.num_frames // 2].numpy()).save(face)
-    _write_wav(voice, audio.to_mono())
+    export_sound(audio.to_mono(), voice)
     return [face.relative_to(output).as_posix()], [voice.relative_to(output).as_posix()]
-
-
-def _write_wav(path: Path, audio: AudioSamples) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(audio.sampling_rate)
-        file.writeframes(np.round(audio.samples[0].numpy() * 32767).astype("<i2").tobytes())
 
 
 def _copy(paths: Iterable[Path], owner: str, output: Path) -> list[str]:
