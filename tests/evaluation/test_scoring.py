@@ -168,9 +168,9 @@ def test_missing_models_leave_their_metrics_empty(world):
 def test_a_silent_clip_and_an_empty_picture(world, tmp_path):
     import torch
 
-    from iap_pipelines.media import export_to_av
+    from iap_pipelines.media import write_video
 
-    video = export_to_av(torch.full((25, 96, 96, 3), 128, dtype=torch.uint8), None, tmp_path / "x.mp4", frame_rate=25)
+    video = write_video(torch.full((25, 96, 96, 3), 128, dtype=torch.uint8), None, tmp_path / "x.mp4", frame_rate=25)
     scores, _ = _score(video, [_subject(world, "ada")])
     assert scores["face_similarity", "ada"].reason == "no face was found in the clip"
     assert scores["face_share", "ada"].value == 0

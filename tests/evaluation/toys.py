@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from iap_pipelines.evaluation.models import EvaluationModels
-from iap_pipelines.media import export_to_av
+from iap_pipelines.media import write_video
 from iap_pipelines.perception.interfaces import FaceClip, FaceDetection, SyncScores, TimedWord, TimeSpan
 from iap_pipelines.types import AudioSamples
 
@@ -77,7 +77,7 @@ def write_clip(
         kept = samples[at : at + len(tone)]
         kept += tone[: len(kept)].astype(np.float32)
     frames = [np.concatenate([picture(p, o) for p, o in zip(people, row, strict=True)], axis=1) for row in openings]
-    return export_to_av(torch.from_numpy(np.stack(frames)), samples, path, frame_rate=FRAME_RATE, sampling_rate=RATE)
+    return write_video(torch.from_numpy(np.stack(frames)), samples, path, frame_rate=FRAME_RATE, sampling_rate=RATE)
 
 
 def write_references(folder: Path, name: str, person: ToyPerson) -> tuple[Path, Path]:

@@ -4,7 +4,6 @@ The recognisers are trained apart from every generator (`training/train_recognis
 `face`, `mouth`, `voice` and `words`. Letters: F frames.
 """
 
-
 import numpy as np
 import torch
 from PIL import Image

@@ -153,6 +153,7 @@ def _generate(
         path,
         frame_rate=options.get("frame_rate") or pipeline.frame_rate,
         sampling_rate=pipeline.sampling_rate,
+        provenance=output.provenance[0],
     )
     return None
 
