@@ -33,6 +33,7 @@ from iap_pipelines.evaluation.functional import (
     template,
     voice_similarity,
 )
+from iap_pipelines.evaluation.listener import Listener
 from iap_pipelines.evaluation.loading import load_models
 from iap_pipelines.evaluation.models import EvaluationModels, NotMeasured
 from iap_pipelines.evaluation.observer import ClipObserver
@@ -41,7 +42,7 @@ from iap_pipelines.evaluation.references import ClipReference, SubjectReference
 from iap_pipelines.evaluation.results import Score
 from iap_pipelines.evaluation.scoring import ClipScorer
 from iap_pipelines.evaluation.settings import EvaluationSettings
-from iap_pipelines.media import read_video
+from iap_pipelines.media import read_sound, read_video
 
 
 FACE, VOICE, LIPS, BINDING = "face_similarity", "voice_similarity", "lip_sync_confidence", "binding"
@@ -104,20 +105,24 @@ class MediaTest:
     def separate(self, progress: Callable[[Iterable], Iterable]) -> dict[str, tuple[list[float], list[float]]]:
         """Scores of genuine and of swapped pairs, per metric."""
         found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in (FACE, VOICE, LIPS, BINDING)}
-        sounds = {row.path: read_video(row.path)[1] for row in self.alone}
+        sounds = {row.path: self._listen(row) for row in self.alone}
         for row in progress(self.alone):
             observer = ClipObserver(*read_video(row.path), self._models)
             self._frames[row.path] = observer.embed_faces("face_embedder")[0]
             # The same person in another clip is neither the genuine sound nor a stranger's.
             for other in (other for other in self.alone if other is row or other.seen != row.seen):
                 people = [row] if other is row else [row, other]
-                scores = self._score(row, observer.with_audio(sounds[other.path]), people)
+                scores = self._score(row, observer.with_sound(sounds[other.path]), people)
                 for name in (LIPS, BINDING):
                     if scores[name].value is not None:
                         found[name][other is not row].append(scores[name].value)
         self._compare(self._faces, lambda row: row.seen[0], self._face_pair, found[FACE])
         self._compare(self._voices, lambda row: row.speaking[0], self._voice_pair, found[VOICE])
         return found
+
+    def _listen(self, row: MediaRow) -> Listener:
+        audio = read_sound(row.path)
+        return Listener(audio, audio.duration_seconds if audio else 0.0, self._models)
 
     def _compare(
         self,

@@ -102,7 +102,7 @@ def test_lse_is_read_off_the_distances(world):
     own = write_clip(world[0] / "own.mp4", [ADA], [(0, 3, 0)])
     other = write_clip(world[0] / "other.mp4", [ADA], [(0, 3, 0)], seed=9)
     observer = ClipObserver(*read_video(own), toy_models())
-    strange = observer.with_audio(read_video(other)[1])
+    strange = observer.with_sound(ClipObserver(*read_video(other), toy_models()).sound)
     scores = []
     for seen in (observer, strange):
         clip = ClipReference("clip", own, tuple(subjects))

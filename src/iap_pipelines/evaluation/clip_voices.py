@@ -39,7 +39,7 @@ class ClipVoices:
     @cached_property
     def spoken(self) -> np.ndarray:
         """Whether anybody speaks in each cell, bool ``[T]``."""
-        return speech_cells(self._observer.speech, self._observer.duration_seconds)
+        return speech_cells(self._observer.sound.speech, self._observer.duration_seconds)
 
     @cached_property
     def recognised(self) -> np.ndarray:
@@ -64,19 +64,19 @@ class ClipVoices:
         """What each voice says: a word belongs to the voice that is nearest at its middle."""
         cells = np.flatnonzero(self.nearest != NOBODY)
         said: dict[int, list[str]] = {}
-        for word in self._observer.words:
+        for word in self._observer.sound.words:
             middle = (word.start + word.end) / 2 / CELL_SECONDS - 0.5
             said.setdefault(int(self.nearest[cells[np.abs(cells - middle).argmin()]]), []).append(word.text)
         return [" ".join(words) for _, words in sorted(said.items())]
 
     def _similarity(self, role: str, subject: int) -> float:
         reference = self._references.voices(role, self._clip.subjects[subject].voices)
-        return voice_similarity(self._observer.embed_voice(role, self._speech_of(subject)), reference)
+        return voice_similarity(self._observer.sound.embed_voice(role, self._speech_of(subject)), reference)
 
     def _speech_of(self, subject: int) -> list[TimeSpan]:
         """Everything that is said, or with several voices what sounds most like this one."""
         if len(self._with_voice) == 1:
-            return self._observer.speech
+            return self._observer.sound.speech
         own = [turn.span for turn in turns(self.nearest, self.spoken) if turn.voice == subject]
         if not own:
             raise NotMeasured("nothing in the clip sounds more like this person than like the others")
@@ -91,6 +91,6 @@ class ClipVoices:
             raise NotMeasured("no reference voice")
         voices = [self._clip.subjects[index].voices for index in self._with_voice]
         references = self._references.templates("voice_embedder", voices)
-        observer = self._observer
-        labels = label_voices(observer.windows, observer.window_voices, references, self.spoken, min_similarity)
+        sound = self._observer.sound
+        labels = label_voices(sound.windows, sound.window_voices, references, self.spoken, min_similarity)
         return np.where(labels == NOBODY, NOBODY, np.array(self._with_voice)[labels])

@@ -1,19 +1,19 @@
-"""Looks at and listens to one clip, each thing once and only when a metric asks for it.
+"""Looks at one clip, each thing once and only when a metric asks for it; `listener` does the same for its sound.
 
-Letters: F sampled frames, W windows of sound, D channels of an embedding.
+Letters: F sampled frames, D channels of an embedding.
 """
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from iap_pipelines.curation.face_clips import FaceClipRecorder
 from iap_pipelines.curation.tracking import FaceTrack, TimedFaces, link_faces
+from iap_pipelines.evaluation.listener import Listener
 from iap_pipelines.evaluation.models import EvaluationModels, NotMeasured
-from iap_pipelines.evaluation.people import voice_windows
-from iap_pipelines.perception.interfaces import FaceClip, FaceEmbedder, SyncScores, TimedWord, TimeSpan
+from iap_pipelines.perception.interfaces import FaceClip, FaceEmbedder, SyncScores, TimeSpan
 from iap_pipelines.types import AudioSamples, VideoFrames
 
 
@@ -49,15 +49,17 @@ class ClipObserver:
     """
 
     def __init__(self, video: VideoFrames, audio: AudioSamples | None, models: EvaluationModels) -> None:
-        self._video, self._audio, self._models = video, audio, models
+        self._video, self._models = video, models
+        self.sound = Listener(audio, video.duration_seconds, models)
         self._face_embeddings: dict[str, list[np.ndarray]] = {}
 
-    def with_audio(self, audio: AudioSamples | None) -> "ClipObserver":
+    def with_sound(self, sound: Listener) -> "ClipObserver":
         """The same pictures with another sound; what was seen already is not looked at again."""
-        other = ClipObserver(self._video, audio, self._models)
-        other._face_embeddings = self._face_embeddings
-        other.__dict__["_linked_faces"] = self._linked_faces
-        return other
+        mixed = copy.copy(self)
+        mixed.sound = sound
+        for name in ("sync_scores", "syncnet_scores"):
+            mixed.__dict__.pop(name, None)
+        return mixed
 
     @property
     def duration_seconds(self) -> float:
@@ -129,7 +131,7 @@ class ClipObserver:
         """For each of `faces`, how its mouth agrees with the sound."""
         model = self._models.require("lip_sync")
         self._models.require("face_landmarker")
-        return [None if face.clip is None else model.compare(face.clip, self.audio) for face in self.faces]
+        return [None if face.clip is None else model.compare(face.clip, self.sound.audio) for face in self.faces]
 
     @cached_property
     def syncnet_scores(self) -> SyncScores:
@@ -138,71 +140,12 @@ class ClipObserver:
         self._models.require("face_landmarker")
         if self.faces[0].clip is None:
             raise NotMeasured("the face is seen too shortly")
-        return model.compare(self.faces[0].clip, self.audio)
-
-    @property
-    def audio(self) -> AudioSamples:
-        if self._audio is None:
-            raise NotMeasured("the clip has no sound")
-        return self._audio
-
-    @cached_property
-    def speech(self) -> list[TimeSpan]:
-        """Where somebody speaks while pictures are shown; at least once."""
-        detector = self._models.require("voice_activity")
-        spans = [
-            TimeSpan(span.start, min(span.end, self.duration_seconds)) for span in detector.find_speech(self.audio)
-        ]
-        spans = [span for span in spans if span.duration > 0]
-        if not spans:
-            raise NotMeasured("no speech was found in the clip")
-        return spans
-
-    @cached_property
-    def windows(self) -> list[TimeSpan]:
-        return voice_windows(self.speech)
-
-    @cached_property
-    def window_voices(self) -> np.ndarray:
-        """Voice embeddings ``[W, D]`` of `windows`."""
-        return np.stack([self.embed_voice("voice_embedder", [window]) for window in self.windows])
-
-    def embed_voice(self, role: str, spans: list[TimeSpan]) -> np.ndarray:
-        """Embedding ``[D]`` of the sound of all spans, one after the other.
-
-        Args:
-            role: ``"voice_embedder"`` or ``"second_voice_embedder"``.
-            spans: at least one.
-        """
-        return self._models.require(role).embed(cut_audio(self.audio, spans))
-
-    @cached_property
-    def words(self) -> list[TimedWord]:
-        return self._models.require("transcriber").transcribe(self.audio)
-
-    def rate_speech(self) -> float:
-        """What a listener would say of the sound, 1 (bad) to 5 (excellent)."""
-        return self._models.require("speech_quality").rate(self.audio)
+        return model.compare(self.faces[0].clip, self.sound.audio)
 
     def compare_frames_with(self, caption: str) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings of frames ``[F, D]`` and of a caption ``[D]`` in one space."""
         model = self._models.require("picture_text")
         return model.embed_frames(self._video), model.embed_text(caption)
-
-    def compare_sound_with(self, caption: str) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings of the sound ``[1, D]`` and of a caption ``[D]`` in one space."""
-        model = self._models.require("sound_text")
-        return model.embed_sound(self.audio), model.embed_text(caption)
-
-
-def cut_audio(audio: AudioSamples, spans: list[TimeSpan]) -> AudioSamples:
-    """The sound of all spans, one after the other."""
-    rate = audio.sampling_rate
-    pieces = [
-        audio.samples[:, int(span.start * rate) : max(int(span.end * rate), int(span.start * rate) + 1)]
-        for span in spans
-    ]
-    return AudioSamples(torch.cat(pieces, dim=1), rate)
 
 
 def _rows(embeddings: list[np.ndarray | None]) -> np.ndarray:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from iap_pipelines.evaluation.functional import template
+from iap_pipelines.evaluation.listener import cut_audio
 from iap_pipelines.evaluation.models import EvaluationModels, NotMeasured
-from iap_pipelines.evaluation.observer import cut_audio
 from iap_pipelines.media import MediaError, read_audio, read_image
 
 

@@ -80,7 +80,7 @@ class ClipScorer:
             "speaker_word_error_rate": self._speaker_word_error_rate,
             "picture_prompt_adherence": self._picture_prompt_adherence,
             "sound_prompt_adherence": self._sound_prompt_adherence,
-            "speech_quality": self._observer.rate_speech,
+            "speech_quality": self._observer.sound.rate_speech,
         }
         found = [
             _score(name, lambda measure=measure, index=index: measure(index), subject.name)
@@ -94,7 +94,7 @@ class ClipScorer:
     def details(self) -> dict[str, Any]:
         """What explains the scores, for the result file; ``None`` for what could not be measured."""
         parts: dict[str, Callable[[], Any]] = {
-            "transcript": lambda: " ".join(word.text for word in self._observer.words),
+            "transcript": lambda: " ".join(word.text for word in self._observer.sound.words),
             "signed_lip_sync_offset_ms": lambda: self._lip_sync.offset_ms,
             "binding_confusion_seconds": lambda: (self._bound.confusion * CELL_SECONDS).round(3).tolist(),
             "turns": self._describe_turns,
@@ -165,7 +165,7 @@ class ClipScorer:
     # --- Words -----------------------------------------------------------------------------------------------------
 
     def _word_error_rate(self) -> tuple[float, float]:
-        errors = word_errors(self._expected_text(), " ".join(word.text for word in self._observer.words))
+        errors = word_errors(self._expected_text(), " ".join(word.text for word in self._observer.sound.words))
         return errors.rate, errors.num_words
 
     def _expected_text(self) -> str:
@@ -182,7 +182,9 @@ class ClipScorer:
     def _speaker_word_error_rate(self) -> tuple[float, float]:
         speakers = self._speakers()
         alone = len(speakers) == 1
-        heard = [" ".join(word.text for word in self._observer.words)] if alone else self._voices.words_by_voice()
+        heard = (
+            [" ".join(word.text for word in self._observer.sound.words)] if alone else self._voices.words_by_voice()
+        )
         errors = speaker_word_errors([subject.text for subject in speakers], heard)
         return errors.rate, errors.num_words
 
@@ -193,7 +195,7 @@ class ClipScorer:
         return prompt_adherence(frames, caption)
 
     def _sound_prompt_adherence(self) -> float:
-        sound, caption = self._observer.compare_sound_with(self._prompt())
+        sound, caption = self._observer.sound.compare_with(self._prompt())
         return prompt_adherence(sound, caption)
 
     def _prompt(self) -> str:
