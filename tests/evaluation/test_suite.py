@@ -144,7 +144,7 @@ def test_settings_are_strict(tmp_path):
         load_models(EvaluationSettings(**nothing | {"speech_quality": "pesq"}))
     with pytest.raises(ValueError, match="`face_detector`"):
         load_models(EvaluationSettings(**nothing | {"face_detector": "glance"}))
-    with pytest.raises(ValueError, match="`picture_text` takes"):
+    with pytest.raises(ValueError, match="`picture_text`: transformers takes model, revision"):
         load_models(EvaluationSettings(**nothing | {"picture_text": {"model": "a/b", "size": 3}}))
 
 

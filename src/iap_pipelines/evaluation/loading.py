@@ -27,6 +27,17 @@ _PERCEPTION: Mapping[str, Callable[[Any], Any]] = {
 }
 """Roles whose models curation uses too."""
 
+DRAWN_WORLD = {
+    "face_detector": "drawn_world",
+    "face_landmarker": "drawn_world",
+    "face_embedder": "face_identity",
+    "voice_activity": "drawn_world",
+    "voice_embedder": "voice_identity",
+    "transcriber": "word_ctc",
+    "lip_sync": "drawn_mouth",
+}
+"""Types for clips of the drawn world, see `backends.drawn_world`."""
+
 ROLES = (
     *_PERCEPTION,
     "picture_text",
@@ -67,10 +78,15 @@ def load_models(settings: EvaluationSettings) -> EvaluationModels:
 
 
 def _load(role: str, choice: Choice) -> Any:
-    if role in _PERCEPTION:
+    if role in _PERCEPTION and not _is_of_the_drawn_world(role, choice):
         return _PERCEPTION[role](choice)
     kind, options = _read(role, choice)
     return _own_models(role)[kind](**options)
+
+
+def _is_of_the_drawn_world(role: str, choice: Choice) -> bool:
+    kind = choice.get("type") if isinstance(choice, dict) else choice
+    return kind == DRAWN_WORLD.get(role.removeprefix("second_"))
 
 
 def _read(role: str, choice: Choice) -> tuple[str, dict[str, Any]]:
@@ -93,6 +109,11 @@ def _own_models(role: str) -> dict[str, Callable[..., Any]]:
     from iap_pipelines.evaluation.backends import features
     from iap_pipelines.evaluation.backends.speech_quality import Dnsmos
 
+    role = role.removeprefix("second_")
+    if role in DRAWN_WORLD:
+        from iap_pipelines.evaluation.backends import drawn_world
+
+        return {DRAWN_WORLD[role]: drawn_world.MODELS[role]}
     return {
         "picture_text": {"transformers": features.ClipPictureText},
         "sound_text": {"transformers": features.ClapSoundText},

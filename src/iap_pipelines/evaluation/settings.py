@@ -49,9 +49,9 @@ class EvaluationSettings(BaseModel):
     """for FVD; `MCG-NJU/videomae-base` for instance"""
     sound_features: Choice = None
     """for FAD; `laion/clap-htsat-unfused` for instance"""
-    min_face_similarity: Cosine = 0.35
+    min_face_similarity: Cosine = 0.5
     """below it a face is nobody's in binding; depends on the face embedder"""
-    min_voice_similarity: Cosine = 0.45
+    min_voice_similarity: Cosine = 0.5
     """below it a voice is nobody's in binding; depends on the voice embedder"""
     seed: NonNegativeInt = 0
     """of the bootstrap"""
