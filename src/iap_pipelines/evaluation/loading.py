@@ -97,11 +97,10 @@ def _read(role: str, choice: Choice) -> tuple[str, dict[str, Any]]:
     kind = options.pop("type", "transformers")
     if kind not in known:
         raise ValueError(f"`{role}` must be one of {', '.join(known)}, but got {kind!r}.")
-    unknown = sorted(set(options) - {"model", "revision"})
-    if unknown or (kind == "transformers") != ("model" in options):
-        raise ValueError(
-            f"`{role}` takes `model` and `revision` with transformers and nothing else, but got {choice}."
-        )
+    parameters = inspect.signature(known[kind]).parameters
+    needed = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+    if not needed <= set(options) <= set(parameters):
+        raise ValueError(f"`{role}`: {kind} takes {', '.join(parameters) or 'no options'}, but got {choice}.")
     return kind, options
 
 
