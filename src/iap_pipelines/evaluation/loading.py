@@ -1,5 +1,6 @@
 """From settings to models. What is missing says so and leaves its metrics without a value."""
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
