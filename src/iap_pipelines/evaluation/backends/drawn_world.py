@@ -231,11 +231,14 @@ def _inside(picture: np.ndarray, box: tuple[float, ...]) -> tuple[float, float, 
 
 
 def _loudness(audio: AudioSamples, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """The opening that the sound asks for, ``rate`` times a second, and the middles of these pieces in seconds."""
+    """The opening that the sound asks for, ``rate`` times a second, and when each piece of sound starts, in seconds.
+
+    A frame is drawn from what is heard while it is shown, so the start of a piece is the time of its frame.
+    """
     samples = _mono(audio)
     count = max(1, int(len(samples) / SAMPLING_RATE * rate))
     opening, _ = mouth_movement(samples, count, rate)
-    return opening, (np.arange(count) + 0.5) / rate
+    return opening, np.arange(count) / rate
 
 
 def _mono(audio: AudioSamples) -> np.ndarray:
