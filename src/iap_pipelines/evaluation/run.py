@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +23,8 @@ from iap_pipelines.evaluation.set_features import Features, extract_features, su
 from iap_pipelines.evaluation.settings import EvaluationSettings
 from iap_pipelines.media import MediaError, read_video
 
+
+logger = logging.getLogger(__name__)
 
 Report = Callable[[str, int, int], None]
 """Is told the step, how many clips are finished, and how many there are."""
@@ -108,7 +111,11 @@ def _score(
 def _features(clip: ClipReference, video: Any, audio: Any, models: EvaluationModels) -> dict[str, np.ndarray]:
     if clip.target is None:
         return {}
-    pairs = {"generated": (video, audio), "target": read_video(clip.target)}
+    try:
+        pairs = {"generated": (video, audio), "target": read_video(clip.target)}
+    except MediaError as error:
+        logger.warning("%s does not count for FID, FVD and FAD: %s", clip.clip_id, error)
+        return {}
     return {
         f"{side}.{role}": features
         for side, media in pairs.items()
