@@ -181,10 +181,8 @@ class ClipScorer:
 
     def _speaker_word_error_rate(self) -> tuple[float, float]:
         speakers = self._speakers()
-        alone = len(speakers) == 1
-        heard = (
-            [" ".join(word.text for word in self._observer.sound.words)] if alone else self._voices.words_by_voice()
-        )
+        words = [word.text for word in self._observer.sound.words]
+        heard = [" ".join(words)] if len(speakers) == 1 or not words else self._voices.words_by_voice()
         errors = speaker_word_errors([subject.text for subject in speakers], heard)
         return errors.rate, errors.num_words
 
