@@ -10,8 +10,9 @@ from peft.utils import get_peft_model_state_dict
 from iap_pipelines import IAPPipeline, Subject
 from iap_pipelines.pipelines.identity import EncodedIdentity
 from iap_pipelines.pipelines.lora_iap import active_adapters
+from iap_pipelines.pipelines.modular import IAPBlocks, IAPModularPipeline
 from tests.pipelines.tiny_components import tiny_pipeline, tiny_transformer
-from tests.pipelines.tiny_people import assert_close, assert_equal, assert_moved, generate, person
+from tests.pipelines.tiny_people import assert_close, assert_equal, assert_moved, generate, person, prompt_for
 
 
 ADA, BEN = person(1), person(2)
@@ -165,3 +166,18 @@ def test_people_who_see_each_other_cannot_have_adapters(adapters):
     with pytest.raises(ValueError, match="identity_attention='per_subject'"):
         generate(pipe, subjects=[ADA_BOUND, BEN])
     assert_moved(generate(pipe, subjects=[ADA_BOUND]), generate(pipe, subjects=[ADA]))
+
+
+def test_blocks_bind_adapters_as_the_pipeline_does(adapters, tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path)
+    clips = []
+    for pipe in (IAPPipeline.from_pretrained(tmp_path), IAPBlocks().init_pipeline(str(tmp_path))):
+        if isinstance(pipe, IAPModularPipeline):
+            pipe.load_components()
+        pipe.load_lora_weights(adapters["ada"], adapter_name="ada")
+        pipe.set_progress_bar_config(disable=True)
+        generator = torch.Generator().manual_seed(0)
+        options = {"num_inference_steps": 1, "generator": generator, "subjects": [ADA_BOUND, BEN]}
+        output = pipe(prompt=prompt_for(2), **options)
+        clips.append(output.audio if isinstance(pipe, IAPPipeline) else output.get("audio"))
+    torch.testing.assert_close(*clips, rtol=0, atol=1e-6)

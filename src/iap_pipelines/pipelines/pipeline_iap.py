@@ -287,7 +287,6 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             )
         if isinstance(people, LoadedIdentity):
             self._check_references(people, clip, guidance.is_official)
-            self._check_adapters(people)
             return
         held = (people.num_latent_frames, people.num_audio_latents)
         wanted = (clip.num_latent_frames, clip.num_audio_latents)
@@ -321,6 +320,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 num_voice_latents = self._count_voice_latents(subject, num_voices, clip, is_official)
                 self._check_reference(subject, num_voice_latents, f"`subjects[{index}]`")
         self._check_face_sizes(subject for sample in people.samples for subject in sample if subject.num_views)
+        self._check_adapters(people)
 
     def _check_adapters(self, people: LoadedIdentity) -> None:
         """That adapters which belong to somebody are there, and that they can act on their owner alone."""
@@ -595,7 +595,6 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         attention_kwargs = checked_attention_kwargs(attention_kwargs)
         self._check_layers(guidance.skip_guidance_layers)
         self._check_references(people, clip, guidance.is_official)
-        self._check_adapters(people)
         align_weights(self.transformer, self._execution_device)
         branches = guidance.plan(people.face_scales, people.voice_scales).branches
         encoded = self._encode_people(people, clip, branches, guidance.is_official, generator, attention_kwargs)

@@ -89,6 +89,7 @@ class IAPDenoiseStep(ModularPipelineBlocks):
         components._attention_kwargs = checked_attention_kwargs(block_state.attention_kwargs)
         num_clips = block_state.prompt_embeds.shape[0]
         identity = block_state.identity.expand(num_clips).to(device, dtype)
+        components._bound_adapters = identity.adapters
         plan = guidance.plan(identity.face_scales, identity.voice_scales)
         embeds = {name: getattr(block_state, name) for name in _EMBEDS}
         self._check_embeds(components, embeds, guidance)

@@ -35,6 +35,8 @@ class IAPModularPipeline(ModularPipeline, IAPLoraLoaderMixin):
     release_identity_weights = IAPPipeline.release_identity_weights
     _encode_people = IAPPipeline._encode_people
     _encode_subject = IAPPipeline._encode_subject
+    _remember_people = IAPPipeline._remember_people
+    _adapters_of_nobody = IAPPipeline._adapters_of_nobody
     _voice_seconds = IAPPipeline._voice_seconds
     _count_voice_latents = IAPPipeline._count_voice_latents
 
@@ -58,6 +60,7 @@ class IAPModularPipeline(ModularPipeline, IAPLoraLoaderMixin):
     _check_references = IAPPipeline._check_references
     _check_reference = IAPPipeline._check_reference
     _check_face_sizes = IAPPipeline._check_face_sizes
+    _check_adapters = IAPPipeline._check_adapters
     _check_noise = IAPPipeline._check_noise
 
     @property
