@@ -16,6 +16,7 @@ from iap_pipelines.types import Subject
 
 
 EXTRAS = {
+    "curate": "curation",
     "benchmark": "evaluation",
     "evaluate": "evaluation",
     "identity": "curation",
@@ -214,6 +215,18 @@ def build_parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--with-targets", action="store_true", help="copy the real clips, for FID, FVD and FAD")
     benchmark.add_argument("--dataset-id", help="its repository on the Hub, owner/name")
     benchmark.set_defaults(run=run_benchmark)
+
+    curate = commands.add_parser("curate", help="raw videos to clips of known people", description=run_curate.__doc__)
+    curate.add_argument("input", type=Path, nargs="?", help="folder of videos, of any depth")
+    curate.add_argument("output", type=Path, nargs="?", help="folder to write; an interrupted run continues")
+    curate.add_argument("--config", type=Path, help="YAML file of settings; the packaged ones if not given")
+    curate.add_argument("--init-config", type=Path, metavar="FILE", help="write the packaged settings there and end")
+    curate.add_argument("--workers", type=int, default=1, help="processes or actors (%(default)s)")
+    curate.add_argument(
+        "--engine", default="local", choices=("local", "ray", "inline"), help="inline: one process (%(default)s)"
+    )
+    curate.add_argument("--retry-failed", action="store_true", help="try again what failed in an earlier run")
+    curate.set_defaults(run=run_curate)
     return parser
 
 
@@ -503,6 +516,30 @@ def run_benchmark(args: argparse.Namespace) -> None:
     print(args.output.resolve())
 
 
+def run_curate(args: argparse.Namespace) -> None:
+    """Find clips of people who speak in a folder of videos, link the people across clips, and write a dataset."""
+    from iap_pipelines.curation.config import CurationConfig, write_packaged_yaml
+    from iap_pipelines.curation.run import curate
+
+    if args.init_config is not None:
+        print(write_packaged_yaml(args.init_config))
+        return
+    if args.input is None or args.output is None:
+        raise ValueError("`input` and `output` are needed: iap curate VIDEOS OUT.")
+    config = CurationConfig() if args.config is None else CurationConfig.from_yaml(args.config)
+    with ProgressBars() as bars:
+        result = curate(
+            args.input,
+            args.output,
+            config,
+            workers=args.workers,
+            engine=args.engine,
+            retry_failed=args.retry_failed,
+            report=bars.update,
+        )
+    print(result.render())
+
+
 class ProgressBars:
     """One bar per named step of a long command."""
 
@@ -532,6 +569,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = str(error)
     except ModuleNotFoundError as error:
         reason = f"{error.name} is not installed: pip install 'iap-pipelines[{EXTRAS.get(args.command, 'dev')}]'"
+    except ImportError as error:
+        reason = str(error)
     print(f"iap {args.command}: {' '.join(reason.split())}", file=sys.stderr)
     return 2
 

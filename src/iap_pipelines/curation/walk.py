@@ -56,7 +56,9 @@ class IncompleteError(LookupError):
 Measure = Callable[[Step, SourceFile, Sequence[Record], Known, dict[str, Entry]], dict[str, Entry]]
 
 
-def walk(plan: Plan, ledger: Ledger, file: Path, source: SourceFile, measure: Measure) -> Walked:
+def walk(
+    plan: Plan, ledger: Ledger, file: Path, source: SourceFile, measure: Measure, *, trust_files: bool = False
+) -> Walked:
     """Take one source through the stages.
 
     Args:
@@ -65,6 +67,7 @@ def walk(plan: Plan, ledger: Ledger, file: Path, source: SourceFile, measure: Me
         file: absolute path of the source.
         source: its entry of the input folder.
         measure: called with a step and the units that the ledger lacks.
+        trust_files: do not look whether files that the ledger names are still there.
 
     Returns:
         Everything known, and a `Reject` for each unit that is not kept.
@@ -73,7 +76,7 @@ def walk(plan: Plan, ledger: Ledger, file: Path, source: SourceFile, measure: Me
     for step in plan.steps:
         units = _units(plan, step, walked)
         entries = ledger.read(step, source.source_id)
-        missing = [unit for unit in units if not _is_there(step, entries.get(unit.id))]
+        missing = [unit for unit in units if not _is_there(step, entries.get(unit.id), trust_files)]
         if missing:
             entries = measure(step, source, missing, walked.known.limited_to((*step.stage.reads, Clip)), entries)
         _take_note(step, [entries[unit.id] for unit in units], walked)
@@ -94,8 +97,10 @@ def _units(plan: Plan, step: Step, walked: Walked) -> tuple[Record, ...]:
     )
 
 
-def _is_there(step: Step, entry: Entry | None) -> bool:
-    return entry is not None and (entry.error is not None or step.stage.still_holds(entry.records))
+def _is_there(step: Step, entry: Entry | None, trust_files: bool) -> bool:
+    if entry is None:
+        return False
+    return trust_files or entry.error is not None or step.stage.still_holds(entry.records)
 
 
 def _take_note(step: Step, entries: Sequence[Entry], walked: Walked) -> None:

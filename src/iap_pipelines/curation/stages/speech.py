@@ -1,0 +1,90 @@
+"""Speech of a whole source: where it is, and whose."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from iap_pipelines.curation.records import DiarizedTurn, Shot, Speaker, content_id
+from iap_pipelines.curation.speech import SAME_VOICE_SIMILARITY, diarize
+from iap_pipelines.curation.stage import Known, SourceFile, Stage
+from iap_pipelines.media import read_sound
+from iap_pipelines.perception.backends import load_voice_activity_detector, load_voice_embedder
+from iap_pipelines.perception.config import (
+    CAMPPlusSettings,
+    SileroSettings,
+    VoiceActivitySettings,
+    VoiceEmbedderSettings,
+)
+from iap_pipelines.perception.interfaces import TimeSpan
+
+
+SAMPLING_RATE = 16_000
+"""Hertz; what speech models hear."""
+
+
+@dataclass(kw_only=True)
+class FindSpeech(Stage):
+    """Finds who speaks when in the whole source: voices cannot be told apart in a few seconds.
+
+    A turn ends at a cut, for another shot may be another moment.
+    """
+
+    name = "speech"
+    unit = SourceFile
+    reads = (Shot,)
+    adds = (Speaker, DiarizedTurn)
+
+    activity: VoiceActivitySettings = field(default_factory=SileroSettings)
+    """Name, Hub id, or settings of the model that finds speech."""
+    embedder: VoiceEmbedderSettings = field(default_factory=CAMPPlusSettings)
+    """Name, Hub id, or settings of the model that tells voices apart."""
+    min_same_voice: float = SAME_VOICE_SIMILARITY
+    """Mean similarity of two groups of pieces of speech from which they are one voice; belongs to the embedder."""
+
+    def setup(self) -> None:
+        self._activity = load_voice_activity_detector(self.activity)
+        self._embedder = load_voice_embedder(self.embedder)
+
+    @property
+    def models(self) -> dict[str, str]:
+        used = {"activity": self._activity, "embedder": self._embedder}
+        return {role: f"{model.name} {model.revision}" for role, model in used.items()}
+
+    def process(self, unit: SourceFile, known: Known) -> Iterable[Speaker | DiarizedTurn]:
+        sound = read_sound(known.file)
+        if sound is None:
+            return
+        sound = sound.to_mono().resample(SAMPLING_RATE)
+        cuts = [shot.start_seconds for shot in known.all(Shot)][1:]
+        spans = split_at_cuts(self._activity.find_speech(sound), cuts)
+        found = diarize(sound, spans, self._embedder, self.min_same_voice)
+        names = [content_id(unit.source_id, "speaker", number) for number in range(len(found.voices))]
+        for name, voice in zip(names, found.voices, strict=True):
+            yield Speaker(
+                speaker_id=name,
+                source_id=unit.source_id,
+                seconds=voice.seconds,
+                purity=voice.purity,
+                embedding=tuple(voice.embedding.tolist()),
+            )
+        for turn in found.turns:
+            yield DiarizedTurn(
+                turn_id=content_id(unit.source_id, "turn", turn.start, turn.end),
+                source_id=unit.source_id,
+                speaker_id=names[turn.speaker],
+                start_seconds=turn.start,
+                end_seconds=turn.end,
+            )
+
+
+def split_at_cuts(spans: Iterable[TimeSpan], cuts: Iterable[float]) -> list[TimeSpan]:
+    """Cut spans where they cross one of the times.
+
+    >>> split_at_cuts([TimeSpan(1.0, 3.0)], [2.0, 5.0])
+    [TimeSpan(start=1.0, end=2.0), TimeSpan(start=2.0, end=3.0)]
+    """
+    cuts = sorted(cuts)
+    parts = []
+    for span in spans:
+        edges = [span.start, *(cut for cut in cuts if span.start < cut < span.end), span.end]
+        parts += [TimeSpan(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    return parts

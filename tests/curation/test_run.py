@@ -1,0 +1,173 @@
+"""A whole run over toy people: what is kept, who is whom, what the tables and the report say."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from iap_pipelines.curation.config import CurationConfig
+from iap_pipelines.curation.discovery import find_sources
+from iap_pipelines.curation.engines import InlineEngine
+from iap_pipelines.curation.ledger import Ledger
+from iap_pipelines.curation.measure import measure_all
+from iap_pipelines.curation.results import TABLES, table_schema
+from iap_pipelines.curation.run import finish
+from iap_pipelines.curation.walk import Worker
+from tests.curation.toy_people import people_plan
+from tests.curation.toys import write_sources
+
+
+TEXTS = {
+    "first": "ada ben+ada nobody",
+    "second": "ada ben cy",
+    "third": "cy raise ada-",
+    "dub": "ada/ben",
+    "copy": "ada/ben",
+    "broken": "",
+    "blind": "no_video",
+}
+
+
+def curate_toys(folder: Path, texts: dict[str, str] = TEXTS, **thresholds: float):
+    write_sources(folder / "in", **texts)
+    (folder / "in" / "notes.txt").write_text("no video")
+    output = folder / "out"
+    found = find_sources(folder / "in", leave_out=output)
+    plan, ledger = people_plan(output, **thresholds), Ledger(output / "ledger")
+    measure_all(InlineEngine(lambda: Worker(plan, ledger, folder / "in")), plan, ledger, folder / "in", found.sources)
+    return finish(found, CurationConfig(), plan, ledger, folder / "in", output)
+
+
+def _table(result, name):
+    return pq.read_table(result.folder / "tables" / f"{name}.parquet").to_pylist()
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return curate_toys(tmp_path_factory.mktemp("toys"))
+
+
+def test_every_file_is_kept_rejected_or_failed(result):
+    assert (result.num_files, result.num_kept, result.num_rejected, result.num_failed) == (7, 3, 3, 1)
+    assert result.num_kept + result.num_rejected + result.num_failed == result.num_files
+    statuses = {row["path"]: row["status"] for row in _table(result, "sources")}
+    assert statuses == {
+        "first.mp4": "kept",
+        "second.mp4": "kept",
+        "third.mp4": "kept",
+        "copy.mp4": "rejected",
+        "broken.mp4": "failed",
+        "blind.mp4": "rejected",
+    }
+    assert "dub.mp4" in {row["record_id"] for row in _table(result, "rejects")}, "the copy of copy.mp4"
+
+
+def test_clips_are_kept_or_rejected_with_their_reason(result):
+    rejects = Counter((row["level"], row["kind"], row["reason"]) for row in _table(result, "rejects"))
+    assert rejects == {
+        ("clip", "rejected", "no_face"): 1,
+        ("clip", "failed", "RuntimeError"): 1,
+        ("clip", "rejected", "other_voice"): 1,
+        ("source", "rejected", "duplicate"): 1,
+        ("source", "failed", "ValueError"): 1,
+        ("source", "rejected", "no_video"): 1,
+    }
+    (nobody,) = [row for row in _table(result, "rejects") if row["reason"] == "no_face"]
+    assert (nobody["value"], nobody["threshold"], nobody["luma"]) == (0.0, 0.5, 100.0)
+    assert len(_table(result, "clips")) == 7
+
+
+def test_people_are_linked_and_numbered_from_left_to_right(result):
+    people = {row["identity_id"]: row for row in _table(result, "identities")}
+    assert sorted(row["num_clips"] for row in people.values()) == [2, 2, 4]
+    subjects = _table(result, "subjects")
+    pair = [row for row in subjects if row["position"] is not None]
+    assert {(row["number"], row["position"]) for row in pair} == {(1, "left"), (2, "right")}
+    roles = Counter(row["role"] for row in subjects)
+    assert roles == {"speaker": 7, "listener": 1}
+    assert {row["decision"] for row in _table(result, "links")} >= {"linked", "face_only"}
+
+
+def test_rows_belong_together(result):
+    tables = {name: _table(result, name) for name in TABLES}
+    clips = {row["clip_id"] for row in tables["clips"]}
+    tracks = {row["track_id"] for row in tables["tracks"]}
+    views, turns = ({row[key] for row in tables[name]} for name, key in (("views", "view_id"), ("turns", "turn_id")))
+    for name in ("subjects", "tracks", "views", "turns", "references"):
+        assert {row["clip_id"] for row in tables[name]} <= clips
+    assert {row["track_id"] for row in tables["subjects"]} == tracks
+    assert {row["view_id"] for row in tables["references"] if row["modality"] == "face"} <= views
+    assert {row["turn_id"] for row in tables["references"] if row["modality"] == "voice"} <= turns
+    same = {(row["modality"], row["scope"]) for row in tables["references"] if row["from_clip_id"] == row["clip_id"]}
+    assert same == {("voice", "same_clip")}, "Ben's other turn is too short; every face has another clip"
+    for name, column in (("clips", "file"), ("views", "view_file"), ("turns", "voice_file")):
+        for row in tables[name]:
+            assert (result.folder / row[column]).is_file()
+    for name in TABLES:
+        assert pq.read_schema(result.folder / "tables" / f"{name}.parquet").equals(table_schema(name))
+
+
+def test_no_file_is_left_of_what_is_not_kept(result):
+    named = {row["file"] for row in _table(result, "clips")}
+    named |= {row["view_file"] for row in _table(result, "views")}
+    named |= {row["voice_file"] for row in _table(result, "turns")}
+    found = {path.relative_to(result.folder).as_posix() for path in (result.folder / "media").glob("*/*")}
+    assert found == named
+
+
+def test_two_runs_give_equal_tables(result, tmp_path):
+    again = curate_toys(tmp_path)
+    for name in TABLES:
+        file = f"tables/{name}.parquet"
+        assert (again.folder / file).read_bytes() == (result.folder / file).read_bytes(), name
+
+
+def test_a_threshold_there_and_back(tmp_path):
+    first = curate_toys(tmp_path)
+    before = {path.name: path.read_bytes() for path in (first.folder / "tables").iterdir()}
+    media = {path.name for path in (first.folder / "media").glob("*/*")}
+    none = curate_toys(tmp_path, min_luma=200)
+    assert none.num_clips == 0 and not list((none.folder / "media").glob("*/*"))
+    curate_toys(tmp_path)
+    assert {path.name: path.read_bytes() for path in (first.folder / "tables").iterdir()} == before
+    assert {path.name for path in (first.folder / "media").glob("*/*")} == media
+
+
+def test_the_report_adds_up_and_needs_nothing_else(result):
+    numbers = json.loads((result.folder / "report.json").read_text())
+    assert numbers["input"] == {"videos": 7, "kept": 3, "rejected": 3, "failed": 1, "other_files": {".txt": 1}}
+    assert numbers["funnel"][-1]["clips"] == result.num_clips
+    clips = [step["clips"] for step in numbers["funnel"][1:]]
+    assert clips == sorted(clips, reverse=True)
+    (luma,) = [item for item in numbers["histograms"] if item["measurement"] == "luma"]
+    assert sum(luma["kept"]) == result.num_clips and len(luma["thresholds"]) == 2
+    (face, voice) = numbers["calibration"]
+    assert face["num_different"] == voice["num_different"] == 1, "Ada and Ben share a clip"
+    assert face["threshold"] < face["used"] and face["true_match_rate"] == 1.0
+    page = result.report.read_text()
+    assert "other_voice" in page and "Curation report" in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page), "the page must not load anything"
+    assert page.count("data:image/jpeg") >= 3 and "data:audio/flac" in page
+
+
+def test_nothing_kept_is_a_result_too(tmp_path):
+    empty = curate_toys(tmp_path, {"a": "nobody", "b": ""})
+    assert (empty.num_kept, empty.num_rejected, empty.num_failed, empty.num_identities) == (0, 1, 1, 0)
+    assert _table(empty, "clips") == []
+
+
+@pytest.mark.parametrize("texts", [None, {}])
+def test_an_input_without_videos_is_refused(tmp_path, texts):
+    if texts is not None:
+        write_sources(tmp_path / "in")
+    with pytest.raises((NotADirectoryError, ValueError), match="`input`"):
+        find_sources(tmp_path / "in")
+
+
+def test_the_output_may_lie_inside_of_the_input(tmp_path):
+    write_sources(tmp_path, a="ada")
+    write_sources(tmp_path / "out" / "media", b="ben")
+    assert [source.path for source in find_sources(tmp_path, leave_out=tmp_path / "out").sources] == ["a.mp4"]
