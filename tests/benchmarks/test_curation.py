@@ -31,7 +31,7 @@ LABELS = """file,start,end,what,identity,side
 two.mp4,0,0.5,speech,ada,left
 two.mp4,0.5,1,speech,ben,right
 """
-TEXTS = {"one": "ada", "two": "ada+ben", "dub": "cy/ben", "late": "nobody", "gone": "nobody"}
+TEXTS = {"one": "ada", "two": "ada+ben", "dub": "cy/ben", "late": "nobody nobody", "gone": "nobody"}
 
 
 @pytest.fixture

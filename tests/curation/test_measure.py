@@ -90,7 +90,7 @@ def test_processes_give_the_same_ledger(inline, tmp_path):
 
 def test_what_crashes_or_hangs_is_put_aside_and_nothing_else(tmp_path):
     write_sources(tmp_path / "in", **POISON)
-    outcome = _run(tmp_path, _local(timeout_seconds=10.0))
+    outcome = _run(tmp_path, _local(timeout_seconds=20.0))
     assert outcome == EXPECTED | {
         ("crash.mp4", 0.0): None,
         ("crash.mp4", 1.0): "worker_died",
@@ -221,7 +221,7 @@ def test_ray_gives_the_same(tmp_path):
     for name in ("local", "ray"):
         write_sources(tmp_path / name / "in", **POISON)
     on_ray = _run(tmp_path / "ray", lambda make_worker: RayEngine(make_worker, 2, 10.0))
-    assert on_ray == _run(tmp_path / "local", _local(timeout_seconds=10.0))
+    assert on_ray == _run(tmp_path / "local", _local(timeout_seconds=20.0))
     shards = [_shards(tmp_path / name / "out") for name in ("local", "ray")]
     for found in shards:  # how a death is worded differs
         for rows in found.values():

@@ -44,6 +44,8 @@ class MatchSettings:
     """Agreement in place from which voice and mouth belong together."""
     min_late_score: float = 0.3
     """Agreement elsewhere from which the sound is shifted rather than another one."""
+    min_late_gain: float = 0.2
+    """How much better it has to be than in place: a late sound may agree a little in place, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,10 +249,10 @@ def _judge(
         verdict = "off_screen"
     elif sync is None or (margin is not None and margin < settings.min_margin):
         verdict = "ambiguous"
+    elif sync.score >= settings.min_late_score and sync.score - sync.score_in_place >= settings.min_late_gain:
+        verdict = "late"
     elif sync.score_in_place >= settings.min_sync_score:
         verdict = "matched"
-    elif sync.score >= settings.min_late_score:
-        verdict = "late"
     else:
         verdict = "dubbed"
     track = candidate if verdict in ("matched", "late") else None

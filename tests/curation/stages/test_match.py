@@ -121,6 +121,13 @@ def test_a_late_sound_is_measured_and_not_matched(stage, sound_file):
     assert sync["one"].sync_offset_seconds == pytest.approx(0.4, abs=0.02)
 
 
+def test_a_late_sound_that_agrees_a_little_in_place_is_late_all_the_same(stage, sound_file):
+    late, here = _lips("one", (0.0, 4.0), delay_steps=10), _lips("one", (0.0, 4.0))
+    fit = tuple(0.8 * a + 0.2 * b for a, b in zip(late.fit, here.fit, strict=True))
+    turns, _, _ = _match(stage, sound_file, [Lips(**{**vars(late), "fit": fit})], [_turn(0, 0.0, 3.5)])
+    assert {turn.match for turn in turns} == {"late"}
+
+
 def test_a_mouth_that_moves_to_other_words_is_dubbed(stage, sound_file):
     lips = _lips("one", (0.0, 4.0))
     noise = 0.05 * np.random.default_rng(3).standard_normal(len(lips.fit))
