@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow parity conformance style quality bench cards
+.PHONY: help demo test test-slow parity conformance style quality screenshots bench cards
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,6 +34,9 @@ style: $(INSTALLED_DEV) ## fix and format
 quality: $(INSTALLED_DEV) ## what style would change
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+screenshots: $(INSTALLED_DEV) ## pictures of the page for the docs; needs chromium and chromium-driver
+	@$(RUN) -m tests.app.screenshots docs
 
 bench: $(INSTALLED_DEV) ## print the benchmark tables
 	@$(RUN) -m benchmarks

@@ -17,6 +17,7 @@ from iap_pipelines.types import Subject
 
 EXTRAS = {
     "curate": "curation",
+    "demo": "app",
     "benchmark": "evaluation",
     "evaluate": "evaluation",
     "identity": "curation",
@@ -88,6 +89,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_generation_arguments(generate)
     generate.set_defaults(run=run_generate)
+
+    demo = commands.add_parser("demo", help="a page to try it in the browser", description=run_demo.__doc__)
+    demo.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine alone)")
+    demo.add_argument("--port", type=int, help="a free one from 7860 if not given")
+    demo.add_argument("--max-clip-seconds", type=float, default=4.0, help="length of a clip (%(default)s)")
+    demo.add_argument("--max-steps", type=int, default=50, help="denoising steps (%(default)s)")
+    demo.add_argument("--max-upload-megabytes", type=int, default=20, help="size of each file (%(default)s)")
+    demo.add_argument("--max-waiting", type=int, default=8, help="visitors who wait; one is served (%(default)s)")
+    _add_model_arguments(demo)
+    _add_signing_arguments(demo)
+    demo.set_defaults(run=run_demo)
 
     inspect = commands.add_parser(
         "inspect", help="who made a clip, and was it edited", description=run_inspect.__doc__
@@ -231,13 +243,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", help="folder or Hub repository; the embedded checkpoint if not given")
+    _add_model_arguments(parser)
     parser.add_argument("--output", type=Path, default=Path("clip.mp4"), help="mp4 file to write (%(default)s)")
     parser.add_argument("--no-provenance", action="store_true", help="do not sign who made the clip into it")
-    parser.add_argument(
-        "--signing-certificates", type=Path, metavar="PEM", help="whom to sign as (IAP_SIGNING_CERTIFICATES)"
-    )
-    parser.add_argument("--signing-key", type=Path, metavar="PEM", help="key of the first of them (IAP_SIGNING_KEY)")
+    _add_signing_arguments(parser)
     parser.add_argument("--negative-prompt", help="what the picture should not be like")
     parser.add_argument("--audio-negative-prompt", help="what the sound should not be like")
     parser.add_argument("--height", type=int, help="pixels; the checkpoint's own choice if not given, as below")
@@ -251,9 +260,20 @@ def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice-guidance-scale", type=float, help="how strongly the sound follows the references")
     parser.add_argument("--compat", choices=("native", "official"), help="semantics of the published model")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same clip (%(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="folder or Hub repository; the embedded checkpoint if not given")
     parser.add_argument("--device", default="cuda" if _has_cuda() else "cpu", help="where to compute (%(default)s)")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="(%(default)s)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_signing_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--signing-certificates", type=Path, metavar="PEM", help="whom to sign as (IAP_SIGNING_CERTIFICATES)"
+    )
+    parser.add_argument("--signing-key", type=Path, metavar="PEM", help="key of the first of them (IAP_SIGNING_KEY)")
 
 
 def _has_cuda() -> bool:
@@ -275,7 +295,9 @@ def run_generate(args: argparse.Namespace) -> None:
         args.prompt, args.subjects = DEMO_PROMPT, example_subjects()
     if args.output.suffix.lower() != ".mp4":
         raise ValueError(f"`--output` must name an .mp4 file, got {str(args.output)!r}.")
-    key = _signing_key(args)
+    if args.no_provenance and args.signing_key:
+        raise ValueError("`--signing-key` has no effect with `--no-provenance`.")
+    key = None if args.no_provenance else _signing_key(args)
     subjects = _load_people(args.subjects)
     pipe = IAPPipeline.from_pretrained(args.model or EMBEDDED_CHECKPOINT, dtype=getattr(torch, args.dtype))
     pipe.to(args.device)
@@ -316,13 +338,26 @@ def _signing_key(args: argparse.Namespace) -> SigningKey | None:
     """The key of the options or the environment, read before anything is computed."""
     if bool(args.signing_certificates) != bool(args.signing_key):
         raise ValueError("Give both `--signing-certificates` and `--signing-key`, or neither.")
-    if args.no_provenance:
-        if args.signing_key:
-            raise ValueError("`--signing-key` has no effect with `--no-provenance`.")
-        return None
     if args.signing_key:
         return SigningKey.from_files(args.signing_certificates, args.signing_key)
     return SigningKey.configured()
+
+
+def run_demo(args: argparse.Namespace) -> None:
+    """Serve a page on which people are given, clips are made, scored and inspected; ends with Ctrl-C."""
+    from iap_pipelines.app.limits import AppLimits
+    from iap_pipelines.app.model import AppModel
+    from iap_pipelines.app.page import build_page, launch
+
+    limits = AppLimits(
+        max_clip_seconds=args.max_clip_seconds,
+        max_steps=args.max_steps,
+        max_upload_megabytes=args.max_upload_megabytes,
+        max_waiting=args.max_waiting,
+    )
+    key = _signing_key(args)
+    model = AppModel.load(args.model, device=args.device, dtype=args.dtype)
+    launch(build_page(model, limits=limits, signing_key=key), limits=limits, host=args.host, port=args.port)
 
 
 def run_inspect(args: argparse.Namespace) -> int:
