@@ -348,6 +348,7 @@ def run_demo(args: argparse.Namespace) -> None:
     from iap_pipelines.app.limits import AppLimits
     from iap_pipelines.app.model import AppModel
     from iap_pipelines.app.page import build_page, launch
+    from iap_pipelines.app.scores import ClipScorer
 
     limits = AppLimits(
         max_clip_seconds=args.max_clip_seconds,
@@ -357,7 +358,9 @@ def run_demo(args: argparse.Namespace) -> None:
     )
     key = _signing_key(args)
     model = AppModel.load(args.model, device=args.device, dtype=args.dtype)
-    launch(build_page(model, limits=limits, signing_key=key), limits=limits, host=args.host, port=args.port)
+    scorer = ClipScorer.load() if args.model is None else None  # its recognisers know the drawn world alone
+    page = build_page(model, limits=limits, signing_key=key, scorer=scorer)
+    launch(page, limits=limits, host=args.host, port=args.port)
 
 
 def run_inspect(args: argparse.Namespace) -> int:

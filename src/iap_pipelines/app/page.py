@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from iap_pipelines.app.generation import Clip, generate_clip
 from iap_pipelines.app.layout import FormFields
 from iap_pipelines.app.limits import MAX_PEOPLE, AppLimits
 from iap_pipelines.app.model import AppModel
+from iap_pipelines.app.scores import ClipScorer, render_scores
 from iap_pipelines.assets import example_subjects
 from iap_pipelines.media import MediaError, read_image
 from iap_pipelines.provenance import SigningKey, read_provenance
@@ -29,7 +30,11 @@ _HOUR = 3600
 
 
 def build_page(
-    model: AppModel, *, limits: AppLimits | None = None, signing_key: SigningKey | None = None
+    model: AppModel,
+    *,
+    limits: AppLimits | None = None,
+    signing_key: SigningKey | None = None,
+    scorer: ClipScorer | None = None,
 ) -> gr.Blocks:
     """
     Draw the page.
@@ -38,6 +43,7 @@ def build_page(
         model: what makes the clips, one at a time.
         limits: what a visitor may ask for.
         signing_key: whom clips are signed as; see `export_to_av`.
+        scorer: compares clips with their references; without one, no scores are shown.
     """
     limits = limits or AppLimits()
     with gr.Blocks(title="iap-pipelines", analytics_enabled=False, delete_cache=(_HOUR, _HOUR)) as page:
@@ -57,6 +63,7 @@ def build_page(
                     label="First frame, as expected so far", interactive=False, height=200, elem_id="glimpse"
                 )
                 video = gr.Video(label="Clip", interactive=False, elem_id="clip", buttons=["download"])
+                scores = gr.Markdown(visible=scorer is not None, elem_id="scores")
                 provenance = gr.Textbox(
                     label="Provenance, read back from the file", interactive=False, lines=6, elem_id="provenance"
                 )
@@ -70,18 +77,24 @@ def build_page(
                     status: "Reading the references",
                     video: None,
                     glimpse: None,
+                    scores: "",
                     provenance: "",
                     code: "",
                     files: None,
                 }
                 path = Path(folder, "clip.mp4")
-                for message in generate_clip(model.pipe, form, path, limits=limits, signing_key=signing_key):
-                    if not isinstance(message, Clip):
-                        step = {status: f"Step {message.step} of {message.num_steps}"}
-                        yield step if message.picture is None else step | {glimpse: message.picture}
+                # Closed before the folder goes: whoever leaves ends the generation.
+                with closing(
+                    generate_clip(model.pipe, form, path, limits=limits, signing_key=signing_key)
+                ) as messages:
+                    for message in messages:
+                        if not isinstance(message, Clip):
+                            step = {status: f"Step {message.step} of {message.num_steps}"}
+                            yield step if message.picture is None else step | {glimpse: message.picture}
                 yield {
                     status: "Done",
                     video: str(path),
+                    scores: _scores(scorer, path, form),
                     provenance: read_provenance(path).render(),
                     code: form.code(model.load_code, model.import_code),
                     files: _named_copies(form, Path(folder)),
@@ -90,7 +103,7 @@ def build_page(
         making = start.click(
             make_clip,
             fields.inputs,
-            [status, glimpse, video, provenance, code, files],
+            [status, glimpse, video, scores, provenance, code, files],
             api_visibility="private",
             show_progress="hidden",
         )
@@ -149,6 +162,11 @@ def _told_in_the_page(form: GenerationForm) -> Iterator[None]:
         yield
     except ValueError as error:
         raise gr.Error(form.hide_folders(str(error)), duration=None) from error
+
+
+def _scores(scorer: ClipScorer | None, clip: Path, form: GenerationForm) -> str:
+    scores = scorer and scorer.score(clip, form)
+    return render_scores(scores) if scores else ""
 
 
 def _named_copies(form: GenerationForm, folder: Path) -> list[str]:
