@@ -62,7 +62,13 @@ class PersonFields:
                     elem_id=f"face-{number}",
                 )
                 gallery = gr.Gallery(
-                    faces, label="Face, as it is read", height=180, columns=3, interactive=False, object_fit="contain"
+                    faces,
+                    label="Face, as it is read",
+                    height=180,
+                    columns=3,
+                    interactive=False,
+                    object_fit="contain",
+                    buttons=["fullscreen"],
                 )
             voice = gr.Audio(
                 example and str(example.voice),
@@ -70,6 +76,7 @@ class PersonFields:
                 sources=["upload", "microphone"],
                 type="filepath",
                 editable=False,
+                buttons=["download"],
                 elem_id=f"voice-{number}",
             )
             with gr.Row():

@@ -60,7 +60,11 @@ def build_page(
                     stop = gr.Button("Stop", elem_id="stop")
                 status = gr.Textbox(label="Progress", interactive=False, elem_id="status")
                 glimpse = gr.Image(
-                    label="First frame, as expected so far", interactive=False, height=200, elem_id="glimpse"
+                    label="First frame, as expected so far",
+                    interactive=False,
+                    height=200,
+                    buttons=["fullscreen"],
+                    elem_id="glimpse",
                 )
                 video = gr.Video(label="Clip", interactive=False, elem_id="clip", buttons=["download"])
                 scores = gr.Markdown(visible=scorer is not None, elem_id="scores")
