@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import wave
 from pathlib import Path
 
@@ -192,3 +193,11 @@ def test_the_demo_brings_its_own_people(face, capsys):
     assert "--subject" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["generate", "--demo", "--prompt", PROMPT])
+
+
+def test_the_page_names_its_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    for module in ("iap_pipelines.app.page", "iap_pipelines.app.layout"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert main(["demo", "--max-steps", "0"]) == 2
+    assert "pip install 'iap-pipelines[app]'" in capsys.readouterr().err
