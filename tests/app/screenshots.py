@@ -1,7 +1,11 @@
-"""Pictures of the page for the docs: `python -m tests.app.screenshots docs` (`make screenshots`)."""
+"""
+Pictures of the page for the docs: `python -m tests.app.screenshots docs` (`make screenshots`), or with the address of
+a page that is being served behind it.
+"""
 
 import io
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from PIL import Image
@@ -13,13 +17,14 @@ _NUM_COLOURS = 128
 _WIDTH = 1400
 
 
-def main(folder: Path) -> None:
-    with served_page() as address, chromium(_WIDTH, 1000) as driver:
+def main(folder: Path, address: str | None = None) -> None:
+    with nullcontext(address) if address else served_page() as address, chromium(_WIDTH, 1000) as driver:
         page = Page(driver, address)
         page.generate()
         page.one("#glimpse img")
         height = driver.execute_script("return document.body.scrollHeight")
         driver.set_window_size(_WIDTH, height)
+        driver.execute_script("window.scrollTo(0, 0)")
         picture = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
     # Few colours: small enough for a repository.
     picture.quantize(_NUM_COLOURS).save(folder / "page.png", optimize=True)
@@ -27,4 +32,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
