@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.metrics_media import BINDING, FACE, LIPS, VOICE, MediaTest, read_manifest, separation_rows
+from benchmarks.metrics_media import BINDING, FACE, LIPS, VOICE, MediaTest, ScoreBook, read_manifest, separation_rows
 from iap_pipelines.evaluation.settings import EvaluationSettings
 from tests.evaluation.toys import ADA, BEN, CAT, toy_models, write_clip
 
@@ -26,7 +26,7 @@ def media(tmp_path_factory):
     rows.append("late.mp4,composite,cat,cat,audio 400 ms late")
     rows.append("broken.mp4,bad,,,not a file")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
-    return MediaTest(read_manifest(folder), toy_models(), SETTINGS)
+    return MediaTest(read_manifest(folder), toy_models(), SETTINGS, ScoreBook(folder / "scores.jsonl", {}))
 
 
 def test_the_manifest_says_what_is_wrong(media):
@@ -61,6 +61,14 @@ def test_faults_show_where_they_should(media):
     assert float(rows["wrong.mp4"][BINDING]) < 0.1
     assert float(rows["ada1.mp4"][BINDING]) > 0.9
     assert float(rows["wrong.mp4"][FACE]) == pytest.approx(float(rows["ada1.mp4"][FACE]), abs=0.01)
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    path = tmp_path / "work" / "scores.jsonl"
+    assert ScoreBook(path, {"a": 1}).get("x", lambda: 0.5) == 0.5
+    path.write_text(path.read_text() + '{"cut off')
+    assert ScoreBook(path, {"a": 1}).get("x", lambda: 0.7) == 0.5
+    assert ScoreBook(path, {"a": 2}).get("x", lambda: 0.7) == 0.7
 
 
 def test_metrics_without_pairs_are_null():
