@@ -206,6 +206,7 @@ def draw(found: dict[Curve, list[tuple[float, float]]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--world", type=Path, required=True, help="folder that `iap synthesize` wrote")
+    parser.add_argument("--voice-bank", type=Path, help="folder of its words; `voices` in the world if not given")
     parser.add_argument("--height", type=int, default=258, help="pixels; faces are drawn anew (%(default)s)")
     parser.add_argument("--clips", type=int, default=8, help="test people, one clip each (%(default)s)")
     parser.add_argument("--settings", type=Path, help="YAML of `iap evaluate`")
@@ -213,7 +214,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="SVG or PNG to write")
     args = parser.parse_args()
     config = WorldConfig.from_dict(json.loads((args.world / "world.json").read_text())["config"])
-    world = World(replace(config, height=args.height), VoiceBank(args.world / "voices"))
+    world = World(replace(config, height=args.height), VoiceBank(args.voice_bank or args.world / "voices"))
     settings = EvaluationSettings.load(args.settings) if args.settings else EvaluationSettings()
     settings = settings.model_copy(update={"transcriber": None, "speech_quality": None})
     models = load_models(settings)
