@@ -288,6 +288,7 @@ def run_generate(args: argparse.Namespace) -> None:
 
     from iap_pipelines import IAPPipeline, export_to_av
     from iap_pipelines.assets import DEMO_PROMPT, EMBEDDED_CHECKPOINT, example_subjects
+    from iap_pipelines.hub.adapters import load_adapters
 
     if args.demo:
         if args.subjects:
@@ -302,6 +303,7 @@ def run_generate(args: argparse.Namespace) -> None:
     pipe = IAPPipeline.from_pretrained(args.model or EMBEDDED_CHECKPOINT, dtype=getattr(torch, args.dtype))
     pipe.to(args.device)
     pipe.set_progress_bar_config(disable=args.quiet)
+    subjects = load_adapters(pipe, subjects)
     options = {
         "negative_prompt": args.negative_prompt,
         "audio_negative_prompt": args.audio_negative_prompt,

@@ -2,14 +2,18 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import save_file
 
-from iap_pipelines import Subject
+from iap_pipelines import IAPPipeline, Subject
+from iap_pipelines.hub.adapters import load_adapters
 from iap_pipelines.hub.publishing import publish_folder
 from iap_pipelines.hub.verification import IdentityEmbeddings, embed_subject
 from iap_pipelines.identity_card import EMBEDDINGS, LORA, IdentityCard
@@ -17,8 +21,8 @@ from iap_pipelines.perception.interfaces import FaceDetection
 from iap_pipelines.pipelines.fingerprint import model_fingerprint
 from iap_pipelines.pipelines.identity import EncodedIdentity
 from tests.hub.people import STATEMENT, consent
-from tests.pipelines.tiny_components import tiny_pipeline
-from tests.pipelines.tiny_people import assert_close, assert_equal, face, generate, person, voice
+from tests.pipelines.tiny_components import tiny_pipeline, tiny_transformer
+from tests.pipelines.tiny_people import assert_close, assert_equal, assert_moved, face, generate, person, voice
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +121,6 @@ def test_a_fingerprint_knows_weights_and_nothing_else(pipe, other_pipe, tmp_path
         assert model_fingerprint(tiny_pipeline().transformer.to(dtype)) == expected
     changed.release_identity_weights()
     assert model_fingerprint(changed.transformer) == expected
-    from peft import LoraConfig
-
     changed.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q", "ff.net.0.proj"], use_dora=True), "ada")
     assert model_fingerprint(changed.transformer) == expected
 
@@ -258,6 +260,40 @@ def test_a_voice_alone(pipe, tmp_path):
     back = Subject.from_pretrained(tmp_path / "heard")
     assert not back.has_face and back.has_voice
     assert_close(generate(pipe, subjects=[heard]), generate(pipe, subjects=[back]), atol=1e-3)
+
+
+def test_lora_weights_of_a_card_act_on_their_owner(hub, ada, tmp_path):
+    base, other = tiny_pipeline(), tiny_pipeline()
+    with torch.no_grad():
+        other.transformer.blocks[0].video.attn1.to_q.bias.neg_()
+    save_adapter(tmp_path / "lora")
+    ada.push_to_hub("org/ada", consent=consent(), pipe=base, lora=tmp_path / "lora")
+    back, ben = Subject.from_pretrained("org/ada"), person(4)
+    plain = generate(base, subjects=[back, ben])
+    with pytest.raises(ValueError, match=r"`subjects\[0\]` \(Ada\) belongs to the model"):
+        load_adapters(other, [back, ben])
+    people = load_adapters(base, [back, ben])
+    assert [subject.adapter for subject in people] == ["subject_1", None]
+    bound = generate(base, subjects=people)
+    assert_moved(plain, bound)
+    base.unload_lora_weights()
+    base.load_lora_weights("org/ada", adapter_name="ada")  # an identity repository is a LoRA repository too
+    assert_equal(bound, generate(base, subjects=[replace(back, adapter="ada"), ben]))
+
+
+def save_adapter(folder):
+    """LoRA weights as a training run leaves them."""
+    transformer = tiny_transformer()
+    transformer.add_adapter(LoraConfig(r=2, target_modules=["attn1.to_q", "attn1.to_v"]), "ada")
+    with torch.no_grad():
+        for name, parameter in transformer.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(generator=torch.Generator().manual_seed(0))
+    IAPPipeline.save_lora_weights(
+        folder,
+        get_peft_model_state_dict(transformer, adapter_name="ada"),
+        transformer_lora_adapter_metadata=transformer.peft_config["ada"].to_dict(),
+    )
 
 
 class MeanColour:

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -63,9 +64,10 @@ def test_the_code_is_whole_and_asks_for_nothing_of_ours():
                     assert f"{node.module.replace('.', '/')}.py" in files, (name, node.module)
                 modules = [node.module] if node.level == 0 else []
             assert not [module for module in modules if module.split(".")[0] == "iap_pipelines"], name
-    # diffusers copies only what pipeline.py itself imports.
+    # diffusers copies only what pipeline.py itself imports, and must not follow imports any further.
     for name in files.keys() - {"pipeline.py"}:
         assert f"from .{name.removesuffix('.py').replace('/', '.')} import" in files["pipeline.py"]
+        assert not re.search(r"^\s*from\s+\.(\S+)\s+import", files[name], re.MULTILINE)
 
 
 def test_weights_go_along_as_they_are(tmp_path):

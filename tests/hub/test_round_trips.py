@@ -95,7 +95,7 @@ def test_an_adapter(hub, tmp_path):
 def test_a_push_that_was_cut_off_continues(hub, pipe, impatient):
     """Large files that have arrived are not sent again; the repository shows nothing until everything is there."""
     hub.fail("POST", "/commit/", drop_after_bytes=10, times=-1)
-    with pytest.raises(HTTPError, match="disconnected"):
+    with pytest.raises(HTTPError):
         pipe.push_to_hub("org/iap")
     assert not hub.model("org/iap").files()
     sent = hub.count("PUT", "/_large/")

@@ -122,7 +122,10 @@ def _rewrite(module: str, modules: list[str]) -> str:
     for entry in reversed(list(_own_imports(source))):
         indent = lines[entry.start - 1][: -len(lines[entry.start - 1].lstrip())]
         if entry.module in modules:
-            text = f"from .{_location(entry.module)} import {', '.join(entry.names)}"
+            # diffusers follows `from .name` of every file that it fetches, for ever where two files import each
+            # other. It does not see `from . name`, which is the same to Python.
+            dot = "." if module == PIPELINE else ". "
+            text = f"from {dot}{_location(entry.module)} import {', '.join(entry.names)}"
         else:
             text = _ABSENT
         lines[entry.start - 1 : entry.end] = [f"{indent}{text}\n"]

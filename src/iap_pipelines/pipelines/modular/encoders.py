@@ -179,6 +179,7 @@ class IAPIdentityEncoderStep(ModularPipelineBlocks):
             components._check_people(people, captions, guidance, clip)
         components._check_layers(guidance.skip_guidance_layers)
         components._check_references(people, clip, guidance.is_official)
+        components._check_adapters(people)
         if guidance.is_official and captions is not None:
             # The published model draws voices, so that every clip has its own.
             people = people.expand(captions.num_clips)
