@@ -1,5 +1,7 @@
 """Lips and sound: the linear model on a mouth that the test makes, SyncNet's shape, and both senses' clocks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,8 @@ def mouth_of(loudness, late=0.0, rate=25.0, start=0.7, end=5.3):
     times = np.arange(start, end, 1 / rate)
     opening = np.interp(times + late, np.arange(len(loudness)) / 100, loudness)
     motion = np.abs(np.gradient(opening)) * 20
-    return MouthSeries(times, (0.1 * opening).astype(np.float32), motion.astype(np.float32))
+    looks = 60 * opening[:, None] * np.linspace(-1, 1, 192) + np.linspace(90, 110, 192)
+    return MouthSeries(times, *(values.astype(np.float32) for values in (0.1 * opening, motion, looks)))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def test_the_clock_of_the_source(model):
     """The same moment with another zero: a clip from the middle of a source gives the same scores."""
     audio, loudness = babble(100)
     mouth = mouth_of(loudness)
-    moved = MouthSeries(mouth.times + 20.0, mouth.opening, mouth.motion)
+    moved = replace(mouth, times=mouth.times + 20.0)
     here, there = model.compare_mouth(mouth, audio), model.compare_mouth(moved, audio, audio_start=20.0)
     np.testing.assert_allclose(there.scores, here.scores, atol=1e-3)
     np.testing.assert_allclose(there.times, here.times + 20.0)
@@ -90,7 +93,8 @@ def test_silence_and_a_still_mouth_score_nothing(model):
     audio, loudness = babble(100)
     silent = AudioSamples(torch.zeros(1, 6 * RATE), RATE)
     assert np.nanmax(np.abs(_mean(model.compare_mouth(mouth_of(loudness), silent)))) < 1e-3
-    still = MouthSeries(np.arange(1, 5, 0.04), np.full(100, 0.05, np.float32), np.zeros(100, np.float32))
+    constant = (np.full(shape, 0.05, np.float32) for shape in (100, 100, (100, 192)))
+    still = MouthSeries(np.arange(1, 5, 0.04), *constant)
     assert np.nanmax(np.abs(model.compare_mouth(still, audio).scores)) < 1e-3
 
 
@@ -127,6 +131,14 @@ def test_mouth_opening_over_height_of_the_face():
     mouth = measure_mouth(_face_clip(openings))
     np.testing.assert_allclose(mouth.opening, openings, atol=1e-5)
     assert mouth.motion[1:].min() > 1
+    darkness = -mouth.looks.reshape(5, 12, 16)[:, 4:8, 5:11].mean(axis=(1, 2))
+    assert (np.diff(darkness) > 0).tolist() == [True, True, False, False]
+
+
+def test_a_mouth_without_looks_cannot_be_compared(model):
+    audio, loudness = babble(100)
+    with pytest.raises(ValueError, match="`looks`"):
+        model.compare_mouth(replace(mouth_of(loudness), looks=None), audio)
 
 
 def test_motion_is_per_40_ms_at_any_rate():

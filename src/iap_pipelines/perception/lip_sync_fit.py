@@ -7,7 +7,10 @@ import numpy as np
 
 from iap_pipelines.perception.interfaces import SyncScores
 from iap_pipelines.perception.lip_sync_linear import (
+    NUM_COMPONENTS,
     LinearLipSync,
+    LinearWeights,
+    changing_looks,
     mouth_targets,
     sound_inputs,
     standard_scores,
@@ -37,17 +40,29 @@ class TalkingExample:
     audio: AudioSamples
 
 
-def fit_weights(examples: Sequence[TalkingExample], ridge: float = RIDGE) -> np.ndarray:
-    """Least squares with a penalty, float32 ``[234, 3]``."""
+def fit_weights(examples: Sequence[TalkingExample], ridge: float = RIDGE) -> LinearWeights:
+    """Principal components of the looks, then least squares with a penalty."""
+    components = _principal_components(examples)
     inputs, targets = [], []
     for example in examples:
         times = step_times(example.mouth)
         heard = sound_inputs(example.audio, times)
         known = np.isfinite(heard).all(axis=1)
         inputs.append(heard[known])
-        targets.append(standard_scores(mouth_targets(example.mouth, times))[known])
+        targets.append(standard_scores(mouth_targets(example.mouth, times, components))[known])
     x, y = np.concatenate(inputs).astype(np.float64), np.concatenate(targets)
-    return np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y).astype(np.float32)
+    weights = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y)
+    return LinearWeights(weights.astype(np.float32), components)
+
+
+def _principal_components(examples: Sequence[TalkingExample]) -> np.ndarray:
+    """The directions ``[6, 192]`` in which looks change most; each example counts alike, however strong its light."""
+    covariance = 0.0
+    for example in examples:
+        looks = changing_looks(example.mouth, step_times(example.mouth)).astype(np.float64)
+        covariance = covariance + looks.T @ looks / max(float((looks**2).mean()), 1e-9)
+    _, vectors = np.linalg.eigh(covariance)
+    return np.ascontiguousarray(vectors[:, : -NUM_COMPONENTS - 1 : -1].T).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,14 @@ class MouthSeries:
         times: float64 ``[F]``, seconds on the clock of the source.
         opening: float32 ``[F]``: gap of the inner lips over the height of the face (bridge of the nose to chin).
         motion: float32 ``[F]``: mean change of the mouth's pixels since the picture before, grey levels per 40 ms.
+        looks: float32 ``[F, 192]``: the mouth's patch in 12 x 16 grey levels. Needed to compare with sound; ``None``
+            where only motion counts.
     """
 
     times: np.ndarray
     opening: np.ndarray
     motion: np.ndarray
+    looks: np.ndarray | None = None
 
 
 def measure_mouth(face: FaceClip) -> MouthSeries:
@@ -41,7 +44,9 @@ def measure_mouth(face: FaceClip) -> MouthSeries:
     patches = np.stack([_mouth_patch(crop, place) for crop, place in zip(face.crops, _steady(points), strict=True)])
     changes = np.abs(np.diff(patches, axis=0)).mean(axis=(1, 2)) * STEP_SECONDS / np.diff(face.times)
     motion = np.concatenate([changes[:1], changes])
-    return MouthSeries(face.times, (gaps / np.maximum(height, 1e-3)).astype(np.float32), motion.astype(np.float32))
+    looks = patches[:, ::2, ::2].reshape(len(patches), -1)
+    opening = gaps / np.maximum(height, 1e-3)
+    return MouthSeries(face.times, *(values.astype(np.float32) for values in (opening, motion, looks)))
 
 
 def _steady(points: np.ndarray) -> np.ndarray:
