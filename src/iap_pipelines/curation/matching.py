@@ -44,7 +44,7 @@ class MatchSettings:
     """Agreement in place from which voice and mouth belong together."""
     min_late_score: float = 0.17
     """Agreement elsewhere from which the sound is shifted rather than another one."""
-    min_late_gain: float = 0.2
+    min_late_gain: float = 0.08
     """How much better it has to be than in place: a late sound may agree a little in place, too."""
 
 
