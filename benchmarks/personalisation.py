@@ -40,7 +40,8 @@ class Person(NamedTuple):
         name = config["lora"]["name"]
         references = read_identities(folder / "data")[name]
         subject = Subject(references.faces[0], references.voices[0], name=name)
-        return cls(name, config["model"]["folder"], subject, folder / "lora")
+        base = config["model"]["folder"]
+        return cls(name, str(Path(base).resolve()) if Path(base).exists() else base, subject, folder / "lora")
 
 
 class Change(NamedTuple):

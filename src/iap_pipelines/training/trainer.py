@@ -249,9 +249,10 @@ class Trainer:
         if path is None:
             return
         checkpoint = load_checkpoint(path)
+        weights = checkpoint.group("model")
         with torch.no_grad():
             for name, tensor in self._saved_weights().items():
-                tensor.copy_(placed_like(checkpoint.group("model")[name], tensor))
+                tensor.copy_(placed_like(weights[name], tensor))
         averages = self.average.averages
         self.average.load({n: placed_like(t, averages[n]) for n, t in checkpoint.group("average").items()})
         self._load_moments(checkpoint.group("optimizer"), checkpoint.state["optimizer"])
