@@ -136,6 +136,10 @@ def test_an_owned_adapter_that_nobody_owns_does_not_act_and_says_so(loaded, capl
     with caplog.at_level("WARNING", logger="iap_pipelines"):
         idle = generate(loaded, subjects=[ADA])
     assert "['ada', 'ben'] belong to people, but no subject names them" in caplog.text
+    caplog.clear()
+    loaded.disable_lora()
+    assert_equal(idle, generate(loaded, subjects=[ADA]))
+    assert not caplog.records
     loaded.unload_lora_weights()
     assert_close(idle, generate(loaded, subjects=[ADA]))
 

@@ -148,9 +148,11 @@ class IAPLoraLoaderMixin(LoraBaseMixin):
 
 
 def active_adapters(model: nn.Module) -> list[str]:
-    """Names of the adapters that act, in the order in which they were activated; none where none is loaded."""
+    """Names of the adapters that act, in the order in which they were activated; none while they are disabled."""
     layers = (module for module in model.modules() if isinstance(module, BaseTunerLayer))
-    return list(dict.fromkeys(name for layer in layers for name in layer.active_adapters))
+    return list(
+        dict.fromkeys(name for layer in layers if not layer.disable_adapters for name in layer.active_adapters)
+    )
 
 
 @contextmanager
