@@ -23,6 +23,7 @@ class ClipEntry:
         caption: the structured caption.
         speech: per subject, seconds from the first to the last word; `None` for a subject who says nothing. Empty if
             the folder does not tell.
+        cut_from: name of the longer clip that this one is a piece of; `None` if it is whole.
     """
 
     clip_id: str
@@ -35,6 +36,7 @@ class ClipEntry:
     identities: tuple[str, ...]
     caption: str
     speech: tuple[tuple[float, float] | None, ...] = ()
+    cut_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,19 @@ class IdentityEntry:
     Args:
         identity: unique name.
         split: `train`, `validation` or `test`; equal to the split of the person's clips.
-        faces: pictures of the face that belong to no clip.
-        voices: recordings of the voice that belong to no clip.
+        faces: pictures of the face.
+        voices: recordings of the voice; empty for who is never heard.
+        face_clips: the clip that each picture was taken from, as in `ClipEntry.cut_from`; `None` for one that belongs
+            to no clip. Empty if none belongs to a clip.
+        voice_clips: the same for each recording.
     """
 
     identity: str
     split: str
     faces: tuple[Path, ...]
     voices: tuple[Path, ...]
+    face_clips: tuple[str | None, ...] = ()
+    voice_clips: tuple[str | None, ...] = ()
 
 
 def read_clips(folder: Path) -> list[ClipEntry]:
@@ -79,6 +86,7 @@ def read_clips(folder: Path) -> list[ClipEntry]:
                 identities=tuple(subject["identity"] for subject in line["subjects"]),
                 caption=line["caption"],
                 speech=_speech(line),
+                cut_from=line.get("cut_from"),
             ),
         )
         for where, line in _read_lines(Path(folder) / "clips.jsonl")
@@ -104,6 +112,8 @@ def read_identities(folder: Path) -> dict[str, IdentityEntry]:
                 split=line["split"],
                 faces=tuple(Path(folder) / face for face in line["faces"]),
                 voices=tuple(Path(folder) / voice for voice in line["voices"]),
+                face_clips=tuple(line.get("face_clips", ())),
+                voice_clips=tuple(line.get("voice_clips", ())),
             ),
         )
         for where, line in _read_lines(Path(folder) / "identities.jsonl")

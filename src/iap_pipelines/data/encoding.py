@@ -130,7 +130,7 @@ def _shards(name: str, entries: Sequence[Entry], size: int) -> Iterator[tuple[st
 
 def _encode_identity(encoder: LatentEncoder, identity: IdentityEntry) -> dict[str, Tensor]:
     tensors = {}
-    if encoder.vae is not None:
+    if encoder.vae is not None and identity.faces:
         pictures = torch.stack([_picture(face) for face in identity.faces])
         tensors[f"{identity.identity}/faces"] = encoder.encode_frames(pictures)
     if encoder.audio_vae is not None:

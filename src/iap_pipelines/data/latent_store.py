@@ -79,6 +79,8 @@ class LatentStore:
             owner, _, kind = key.rpartition("/")
             if kind.startswith("voice_"):
                 self._recordings.setdefault(owner, []).append(key)
+        for keys in self._recordings.values():
+            keys.sort(key=lambda key: int(key.rpartition("_")[2]))
 
     def __contains__(self, key: str) -> bool:
         return key in self._file_of

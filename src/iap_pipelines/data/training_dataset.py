@@ -81,7 +81,7 @@ class SampleSettings:
 
 class IdentityClipDataset:
     """
-    Clips with references of their people. References belong to no clip or to another one than the target.
+    Clips with references of their people. References come from elsewhere than the target, when there are any.
 
     Args:
         clips: what to learn.
@@ -119,11 +119,11 @@ class IdentityClipDataset:
 
     def padding_references(self) -> SubjectLatents:
         """A face and a voice, shaped as those of this dataset, for [`pad_references`]."""
-        identity = self.clips[0].identities[0]
-        faces = torch.zeros_like(self.latents.read(f"{identity}/faces")[:1]) if self.learns_video else None
-        voice = None
-        if self.learns_audio:
-            voice = torch.zeros_like(self.latents.read(self.latents.recordings(identity)[0])[:1])
+        people = sorted(self._people())
+        seen = next((key for name in people if (key := f"{name}/faces") in self.latents), None)
+        heard = next((key for name in people for key in self.latents.recordings(name)), None)
+        faces = torch.zeros_like(self.latents.read(seen)[:1]) if self.learns_video and seen else None
+        voice = torch.zeros_like(self.latents.read(heard)[:1]) if self.learns_audio and heard else None
         return SubjectLatents(faces, voice)
 
     def buckets(self) -> dict[tuple[int, ...], list[int]]:
@@ -163,11 +163,19 @@ class IdentityClipDataset:
             return None
         return self.latents.read(f"{clip.clip_id}/audio").expand(self.settings.num_draws, -1, -1)
 
-    def _faces(self, clip: ClipEntry, subject: int, generator: np.random.Generator) -> Tensor:
-        faces = self.latents.read(f"{clip.identities[subject]}/faces")
+    def _people(self) -> set[str]:
+        return {identity for clip in self.clips for identity in clip.identities}
+
+    def _faces(self, clip: ClipEntry, subject: int, generator: np.random.Generator) -> Tensor | None:
+        identity = self.identities[clip.identities[subject]]
+        if f"{identity.identity}/faces" not in self.latents:
+            return None
+        faces = self.latents.read(f"{identity.identity}/faces")
         if self.settings.references == "target":
             frames = self.latents.read(f"{clip.clip_id}/frames")
             faces = cut_square(frames, subject, len(clip.identities), side=faces.shape[-1])
+        else:
+            faces = faces[_from_elsewhere(identity.face_clips, clip, len(faces))]
         fewest, most = self.settings.num_views
         count = min(len(faces), int(generator.integers(fewest, most, endpoint=True)))
         return faces[torch.from_numpy(generator.choice(len(faces), count, replace=False))]
@@ -178,8 +186,12 @@ class IdentityClipDataset:
             if voice is None:
                 return None
         else:
-            recordings = self.latents.recordings(clip.identities[subject])
-            voice = self.latents.read(recordings[int(generator.integers(len(recordings)))])
+            identity = self.identities[clip.identities[subject]]
+            recordings = self.latents.recordings(identity.identity)
+            if not recordings:
+                return None
+            allowed = _from_elsewhere(identity.voice_clips, clip, len(recordings))
+            voice = self.latents.read(recordings[allowed[int(generator.integers(len(allowed)))]])
         shortest, longest = self.settings.voice_latents
         length = min(len(voice), int(generator.integers(shortest, longest, endpoint=True)))
         start = int(generator.integers(len(voice) - length, endpoint=True))
@@ -204,16 +216,23 @@ class IdentityClipDataset:
             if untold:
                 raise ValueError(f"`references: target` needs to know who speaks when: {untold[0]} has no `lines`.")
         wanted = {f"{clip.clip_id}/{kind}" for clip in self.clips for kind in kinds}
-        people = {identity for clip in self.clips for identity in clip.identities}
+        people = self._people()
         if self.learns_video:
-            wanted |= {f"{identity}/faces" for identity in people}
+            wanted |= {f"{identity}/faces" for identity in people if self.identities[identity].faces}
         missing = sorted(key for key in wanted if key not in self.latents)
         if self.learns_audio:
-            missing += sorted(identity for identity in people if not self.latents.recordings(identity))
+            audible = {identity for identity in people if self.identities[identity].voices}
+            missing += sorted(identity for identity in audible if not self.latents.recordings(identity))
         if missing:
             raise ValueError(
                 f"`latents` lacks {len(missing)} entries, {missing[0]!r} first. Run the precomputation to its end."
             )
+
+
+def _from_elsewhere(origins: Sequence[str | None], clip: ClipEntry, count: int) -> list[int]:
+    """Indices of the references that were not taken from this clip; of all when there are no others."""
+    own = {i for i, origin in enumerate(origins) if origin is not None and origin == clip.cut_from}
+    return [i for i in range(count) if i not in own] or list(range(count))
 
 
 def cut_square(frames: Tensor, position: int, num_people: int, side: int) -> Tensor:
