@@ -27,7 +27,7 @@ ROOMS = {
         "AudioSamples": ("samples", "sampling_rate"),
         "SpokenLine": ("subject", "text"),
         "StructuredCaption": ("scene", "subjects", "lines", "sounds"),
-        "Subject": ("face", "voice", "name", "face_scale", "voice_scale", "card"),
+        "Subject": ("face", "voice", "name", "face_scale", "voice_scale", "card", "adapter"),
         "SubjectDescription": ("appearance", "position"),
         "VideoFrames": ("frames", "frame_rate"),
         "caption_anchors": ("prompt",),
