@@ -26,7 +26,8 @@ INTRODUCTION = (
     "like themselves, and each says their own lines. **Use faces and voices of people who agreed to it.** "
     "Every clip says, signed, that a model made it. The drawn people below exist nowhere else."
 )
-_HOUR = 3600
+_DELETE = (600, 3600)
+"""Seconds between looks at uploads and clips, and the age at which they go."""
 
 
 def build_page(
@@ -46,7 +47,7 @@ def build_page(
         scorer: compares clips with their references; without one, no scores are shown.
     """
     limits = limits or AppLimits()
-    with gr.Blocks(title="iap-pipelines", analytics_enabled=False, delete_cache=(_HOUR, _HOUR)) as page:
+    with gr.Blocks(title="iap-pipelines", analytics_enabled=False, delete_cache=_DELETE) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
             with gr.Column(scale=3):
