@@ -53,23 +53,29 @@ def test_frozen_parameters_have_no_gradient(config_values):
     assert with_gradient == {"audio"}
 
 
-def test_one_clip_can_be_learned_by_heart(config_values):
+@pytest.mark.parametrize(("num_steps", "remainder"), [(150, 0.25), pytest.param(800, 0.03, marks=pytest.mark.slow)])
+def test_one_clip_can_be_learned_by_heart(config_values, num_steps, remainder):
+    """The loss falls to a small remainder of what it begins with."""
     trainer = make_trainer(
         config_values,
         data={
             "num_subjects": [1],
             "dropout": dict.fromkeys(("caption", "identity", "face", "voice", "appearance"), 0.0),
         },
-        flow={"sigmas": {"type": "uniform"}, "num_draws": 8},
-        optimization={"steps": 200, "batch_size": 1, "micro_batch_size": None, "learning_rate": 1e-2},
-        run={"log_every": 1000, "checkpoint_every": 1000},
+        flow={"sigmas": {"type": "uniform", "shift": 3.0}, "num_draws": 8},
+        optimization={
+            "steps": num_steps,
+            "batch_size": 1,
+            "micro_batch_size": None,
+            "learning_rate": 1e-2,
+            "weight_decay": 0.0,
+        },
     )
     trainer.dataset.clips[:] = trainer.dataset.clips[:1]
     trainer.steps.order = type(trainer.steps.order)({"one": [0]}, 1, 0)
-    losses = [trainer.train_step(step, trainer.steps[step]) for step in range(200)]
-    first = sum(losses[0][name] for name in ("video_loss", "audio_loss"))
-    last = sum(sum(loss[name] for name in ("video_loss", "audio_loss")) for loss in losses[-20:]) / 20
-    assert last < 0.2 * first
+    steps = [trainer.train_step(step, trainer.steps[step]) for step in range(num_steps)]
+    losses = [(loss["video_loss"] + loss["audio_loss"]).item() for loss in steps]
+    assert sum(losses[-20:]) / 20 < remainder * losses[0]
 
 
 def assert_similar_losses(one, other):
