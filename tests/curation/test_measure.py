@@ -220,7 +220,7 @@ def test_ray_gives_the_same(tmp_path):
 
     for name in ("local", "ray"):
         write_sources(tmp_path / name / "in", **POISON)
-    on_ray = _run(tmp_path / "ray", lambda make_worker: RayEngine(make_worker, 2, 10.0))
+    on_ray = _run(tmp_path / "ray", lambda make_worker: RayEngine(make_worker, 2, 60.0))
     assert on_ray == _run(tmp_path / "local", _local(timeout_seconds=20.0))
     shards = [_shards(tmp_path / name / "out") for name in ("local", "ray")]
     for found in shards:  # how a death is worded differs
