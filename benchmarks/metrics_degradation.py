@@ -52,13 +52,15 @@ class Curve(NamedTuple):
     damage: str
     metric: str
     rises: bool
+    alone: bool = True
+    """only the person is a reference, not the other one"""
 
 
 CURVES = (
     Curve("faces", "face_similarity", rises=False),
     Curve("late sound", "lip_sync_offset", rises=True),
     Curve("voices", "voice_similarity", rises=False),
-    Curve("voices", "binding", rises=False),
+    Curve("voices", "binding", rises=False, alone=False),
 )
 
 
@@ -133,17 +135,17 @@ def measure(
             subjects = tuple(_reference(world, person, folder) for person in damaged.people)
             audio = AudioSamples(torch.from_numpy(damaged.samples)[None], SAMPLING_RATE)
             video = VideoFrames(torch.from_numpy(damaged.frames), world.config.frame_rate)
-            scorer = ClipScorer(
-                ClipReference("clip", folder, subjects),
-                ClipObserver(video, audio, models),
-                references,
-                min_face_similarity=settings.min_face_similarity,
-                min_voice_similarity=settings.min_voice_similarity,
-            )
-            for curve in CURVES:
-                if curve.damage == damaged.damage:
-                    scores = [score for score in scorer.scores((curve.metric,)) if score.value is not None]
-                    found[curve] += [(damaged.amount, scores[0].value)] if scores else []
+            observer = ClipObserver(video, audio, models)
+            for curve in (curve for curve in CURVES if curve.damage == damaged.damage):
+                scorer = ClipScorer(
+                    ClipReference("clip", folder, subjects[:1] if curve.alone else subjects),
+                    observer,
+                    references,
+                    min_face_similarity=settings.min_face_similarity,
+                    min_voice_similarity=settings.min_voice_similarity,
+                )
+                scores = [score for score in scorer.scores((curve.metric,)) if score.value is not None]
+                found[curve] += [(damaged.amount, scores[0].value)] if scores else []
     return found
 
 
@@ -169,8 +171,10 @@ def table(found: dict[Curve, list[tuple[float, float]]]) -> str:
         amounts, means = mean_curve(points)
         steps = ", ".join(f"{amount:g}: {mean:.3f}" for amount, mean in zip(amounts, means, strict=True))
         correlation = spearmanr(*zip(*points, strict=True)).statistic if len(amounts) > 1 else float("nan")
-        rows.append([f"{curve.metric} / {curve.damage}", steps, f"{correlation:.3f}", str(len(points))])
-    return markdown_table(["metric / damage", "mean per step", "rank correlation", "clips"], rows)
+        steady = np.all(np.diff(means) >= 0 if curve.rises else np.diff(means) <= 0)
+        cells = [f"{curve.metric} / {curve.damage}", steps, "yes" if steady else "no", f"{correlation:.3f}"]
+        rows.append([*cells, str(len(points))])
+    return markdown_table(["metric / damage", "mean per step", "monotone", "rank correlation", "clips"], rows)
 
 
 def mean_curve(points: list[tuple[float, float]], step: float = 0.25) -> tuple[list[float], list[float]]:
