@@ -10,6 +10,10 @@ from typing import Any, Self
 from iap_pipelines.curation.engines import MakeWorker, Outcome, Task, WorkerSetupError
 
 
+_START_SECONDS = 300.0
+"""Added for an actor's first task: its process starts and loads its models before."""
+
+
 class RayEngine:
     """Ray actors with one task each at a time.
 
@@ -61,9 +65,13 @@ class RayEngine:
         return bool(self._busy)
 
     def give(self, task: Task) -> None:
-        actor = self._idle.pop() if self._idle else self._actor.remote(self._make_worker)
+        allowed = self._timeout_seconds
+        if self._idle:
+            actor = self._idle.pop()
+        else:
+            actor, allowed = self._actor.remote(self._make_worker), allowed + _START_SECONDS
         promise = actor.measure.remote(task)
-        self._busy[promise] = (actor, task, time.monotonic() + self._timeout_seconds)
+        self._busy[promise] = (actor, task, time.monotonic() + allowed)
 
     def wait(self) -> Outcome:
         while True:
