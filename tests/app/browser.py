@@ -121,7 +121,3 @@ class Page:
         """Press the button and wait for the clip."""
         self.click("generate")
         self.wait(lambda: self.value("status") == "Done" and self.find("#clip video"))
-
-    def errors(self) -> list[str]:
-        """Messages that are shown over the page."""
-        return [entry.text for entry in self.find("[data-testid=toast-body]")]

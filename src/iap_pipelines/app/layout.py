@@ -211,7 +211,7 @@ class FormFields:
             scene=scene,
             lines=tuple(zip(speakers, words, strict=True)),
             sounds=sounds or "",
-            seed=int(seed),
+            seed=int(seed or 0),  # an emptied field
             options=dict(zip(self.knobs.options, options, strict=False)),
         )
 

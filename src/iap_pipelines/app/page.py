@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def build_page(
                 with gr.Row():
                     start = gr.Button("Generate", variant="primary", elem_id="generate")
                     stop = gr.Button("Stop", elem_id="stop")
-                status = gr.Textbox(label="Progress", interactive=False, elem_id="status")
+                status = gr.Textbox(label="Progress", interactive=False, lines=2, elem_id="status")
                 glimpse = gr.Image(
                     label="First frame, as expected so far",
                     interactive=False,
@@ -77,7 +77,7 @@ def build_page(
 
         def make_clip(*values: Any) -> Iterator[dict[gr.components.Component, Any]]:
             form = fields.read(values)
-            with _told_in_the_page(form), tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder:
                 yield {
                     status: "Reading the references",
                     video: None,
@@ -89,13 +89,16 @@ def build_page(
                 }
                 path = Path(folder, "clip.mp4")
                 # Closed before the folder goes: whoever leaves ends the generation.
-                with closing(
-                    generate_clip(model.pipe, form, path, limits=limits, signing_key=signing_key)
-                ) as messages:
-                    for message in messages:
-                        if not isinstance(message, Clip):
-                            step = {status: f"Step {message.step} of {message.num_steps}"}
-                            yield step if message.picture is None else step | {glimpse: message.picture}
+                messages = generate_clip(model.pipe, form, path, limits=limits, signing_key=signing_key)
+                with closing(messages):
+                    try:
+                        for message in messages:
+                            if not isinstance(message, Clip):
+                                step = {status: f"Step {message.step} of {message.num_steps}"}
+                                yield step if message.picture is None else step | {glimpse: message.picture}
+                    except ValueError as error:
+                        yield {status: f"Error: {form.hide_folders(str(error))}"}
+                        return
                 yield {
                     status: "Done",
                     video: str(path),
@@ -113,11 +116,11 @@ def build_page(
             show_progress="hidden",
         )
         stop.click(lambda: "Stopped", None, status, cancels=[making], queue=False, api_visibility="private")
-        _connect(fields, caption, page)
+        _connect(fields, caption, status, page)
     return page
 
 
-def _connect(fields: FormFields, caption: gr.Textbox, page: gr.Blocks) -> None:
+def _connect(fields: FormFields, caption: gr.Textbox, status: gr.Textbox, page: gr.Blocks) -> None:
     """What reacts while the form is filled in."""
     boxes = [person.box for person in fields.people]
     fields.num_people.change(
@@ -148,25 +151,21 @@ def _connect(fields: FormFields, caption: gr.Textbox, page: gr.Blocks) -> None:
     )
     for person in fields.people:
         person.faces.change(
-            _show_faces, person.faces, person.gallery, queue=False, api_visibility="private", show_progress="hidden"
+            _show_faces,
+            person.faces,
+            [person.gallery, status],
+            queue=False,
+            api_visibility="private",
+            show_progress="hidden",
         )
 
 
-def _show_faces(paths: list[str] | None) -> list[Any]:
-    """Pictures as the pipeline reads them: a bad file is told as soon as it is uploaded."""
+def _show_faces(paths: list[str] | None) -> tuple[list[Any], str]:
+    """Pictures as the pipeline reads them, and what is wrong with a bad file, told as soon as it is uploaded."""
     try:
-        return [read_image(path) for path in paths or []]
+        return [read_image(path) for path in paths or []], ""
     except MediaError as error:
-        raise gr.Error(f"{Path(error.path).name}: {error.reason}.", duration=None) from error
-
-
-@contextmanager
-def _told_in_the_page(form: GenerationForm) -> Iterator[None]:
-    """Turn an error about what was filled in into one that the page shows."""
-    try:
-        yield
-    except ValueError as error:
-        raise gr.Error(form.hide_folders(str(error)), duration=None) from error
+        return [], f"Error: {Path(error.path).name}: {error.reason}."
 
 
 def _scores(scorer: ClipScorer | None, clip: Path, form: GenerationForm) -> str:
