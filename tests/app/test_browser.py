@@ -96,17 +96,6 @@ def test_a_file_that_is_too_large_is_refused(address):
         urllib.request.urlopen(request)
 
 
-def test_stop_makes_room_for_the_next_clip(page):
-    page.write("steps", "50")
-    page.click("generate")
-    page.wait(lambda: page.value("status").startswith("Step"))
-    page.click("stop")
-    page.wait(lambda: page.value("status") == "Stopped")
-    page.write("steps", "1")
-    page.write("frames", "5")
-    page.generate()
-
-
 def test_the_page_asks_nothing_of_other_servers(page, driver, address):
     script = "return JSON.stringify(performance.getEntriesByType('resource').map(entry => entry.name))"
     asked = json.loads(driver.execute_script(script))

@@ -56,9 +56,7 @@ def build_page(
                 caption = gr.Textbox(
                     label="Caption, as the model reads it", interactive=False, lines=3, elem_id="caption"
                 )
-                with gr.Row():
-                    start = gr.Button("Generate", variant="primary", elem_id="generate")
-                    stop = gr.Button("Stop", elem_id="stop")
+                start = gr.Button("Generate", variant="primary", elem_id="generate")
                 status = gr.Textbox(label="Progress", interactive=False, lines=2, elem_id="status")
                 glimpse = gr.Image(
                     label="First frame, as expected so far",
@@ -108,14 +106,13 @@ def build_page(
                     files: _named_copies(form, Path(folder)),
                 }
 
-        making = start.click(
+        start.click(
             make_clip,
             fields.inputs,
             [status, glimpse, video, scores, provenance, code, files],
             api_visibility="private",
             show_progress="hidden",
         )
-        stop.click(lambda: "Stopped", None, status, cancels=[making], queue=False, api_visibility="private")
         _connect(fields, caption, status, page)
     return page
 
