@@ -17,8 +17,8 @@ def test_curate_keeps_who_talks_and_rejects_the_rest(shared, tmp_path, capsys):
     media = shared / "media"
     (tmp_path / "in").mkdir()
     for name in (
-        "video/b_scene1.mp4",
-        "video/b_scene2.mp4",
+        "video/e.mp4",
+        "video/f.mp4",
         "video/no_person_cat.mp4",
         "bad/silent.mp4",
         "bad/text.mp4",
