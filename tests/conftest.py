@@ -11,7 +11,7 @@ SHARED = REPOSITORY.parent / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def package_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What the package keeps between runs (the development key) stays out of the user's home."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
