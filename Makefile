@@ -36,6 +36,7 @@ quality: $(INSTALLED_DEV) ## what style would change
 	$(RUN) -m ruff format --check .
 
 screenshots: $(INSTALLED_DEV) ## pictures of the page for the docs; needs chromium and chromium-driver
+	$(PIP) install --quiet -e '.[app,dev]'
 	@$(RUN) -m tests.app.screenshots docs
 
 bench: $(INSTALLED_DEV) ## print the benchmark tables
