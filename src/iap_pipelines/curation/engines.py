@@ -78,7 +78,7 @@ class Engine(Protocol):
         ...
 
 
-@dataclass
+@dataclass(eq=False)
 class _Process:
     process: multiprocessing.process.BaseProcess
     connection: Connection
@@ -141,8 +141,9 @@ class LocalEngine:
                 raise RuntimeError("no task is under way")
             left = min(worker.deadline for worker in busy) - time.monotonic()
             watched = {item: worker for worker in busy for item in (worker.connection, worker.process.sentinel)}
-            for item in wait(list(watched), timeout=max(left, 0)):
-                outcome = self._hear(watched[item])
+            ready = wait(list(watched), timeout=max(left, 0))
+            for worker in dict.fromkeys(watched[item] for item in ready):  # both items of one that has died are ready
+                outcome = self._hear(worker)
                 if outcome is not None:
                     return outcome
             for worker in busy:
