@@ -73,7 +73,7 @@ def cache(tmp_path):
     for split in ("train", "validation"):
         frames = np.zeros((3, 9, 32, 32, 3), np.uint8)
         frames[:, :, 8:24, 8:24] = random.integers(0, 256, (3, 9, 1, 1, 3))
-        write_frames(folder, split, frames)
+        write_frames(folder, split, frames, np.broadcast_to([8.0, 8, 24, 24], (3, 9, 1, 4)))
         pitches = random.uniform(100, 400, 4)
         write_speech(folder, split, [0.3 * torch.sin(6.28 * pitch * seconds) * (1 - seconds) for pitch in pitches])
     return folder
@@ -296,16 +296,42 @@ def test_pixels_go_there_and_back():
 
 def test_frames_are_drawn_from_one_size_and_repeatably(tmp_path):
     for width, value in ((32, 10), (48, 200)):
-        write_frames(tmp_path, "train", np.full((2, 5, 32, width, 3), value, np.uint8))
+        write_frames(tmp_path, "train", np.full((2, 5, 32, width, 3), value, np.uint8), np.zeros((2, 5, 1, 4)))
     frames = FrameCache(tmp_path, "train")
     assert frames.num_clips == 4
-    drawn = [frames.sample(3, 5, torch.Generator().manual_seed(seed)) for seed in range(8)]
+    drawn = [frames.sample(3, 5, torch.Generator().manual_seed(seed)).frames for seed in range(8)]
     assert {clip.shape[-1] for clip in drawn} == {32, 48}
     assert all(len(clip.unique()) == 1 for clip in drawn)
-    assert torch.equal(drawn[3], frames.sample(3, 5, torch.Generator().manual_seed(3)))
+    assert torch.equal(drawn[3], frames.sample(3, 5, torch.Generator().manual_seed(3)).frames)
     assert [clip.shape[-1] for clip in frames.clips(3)] == [32, 48, 32]
     with pytest.raises(ValueError, match="num_frames"):
         frames.sample(1, 9, torch.Generator())
+
+
+def test_faces_are_drawn_with_the_frames_that_they_are_in(tmp_path):
+    frames = np.zeros((1, 9, 8, 12, 3), np.uint8)
+    boxes = np.zeros((1, 9, 2, 4), np.float32)
+    for index in range(9):  # a white square that moves, and a person who is not there
+        frames[0, index, 2:6, index : index + 3] = 255
+        boxes[0, index, 0] = (index, 2, index + 3, 6)
+    write_frames(tmp_path, "train", frames, boxes)
+    pieces = FrameCache(tmp_path, "train").sample(6, 5, torch.Generator().manual_seed(0))
+    assert pieces.faces.shape == (6, 1, 5, 8, 12)
+    assert torch.equal(pieces.faces.expand(-1, 3, -1, -1, -1), (pieces.frames + 1) / 2)
+    with pytest.raises(ValueError, match="`faces`"):
+        write_frames(tmp_path, "train", frames, boxes[:, :4])
+
+
+def test_windows_are_cut_around_faces(tmp_path):
+    frames = np.zeros((1, 5, 32, 64, 3), np.uint8)
+    frames[..., 20:28, 50:58, :] = 255
+    write_frames(tmp_path, "train", frames, np.broadcast_to([50.0, 20, 58, 28], (1, 5, 1, 4)))
+    cache = FrameCache(tmp_path, "train")
+    pieces = cache.sample(6, 5, torch.Generator().manual_seed(0), crop_size=16)
+    assert pieces.frames.shape == (6, 3, 5, 16, 16)
+    assert torch.equal(pieces.faces.expand(-1, 3, -1, -1, -1), (pieces.frames + 1) / 2)
+    assert pieces.faces.flatten(1).mean(dim=1).min() >= 0.25 * 0.25  # the middle of the window is in the face
+    assert cache.sample(1, 5, torch.Generator().manual_seed(0), crop_size=48).frames.shape == (1, 3, 5, 32, 48)
 
 
 def test_speech_goes_there_and_back_and_is_filled_with_silence(tmp_path, generator):
@@ -323,7 +349,7 @@ def test_an_empty_cache_says_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="frames of the split `train`"):
         FrameCache(tmp_path, "train")
     with pytest.raises(ValueError, match="uint8"):
-        write_frames(tmp_path, "train", np.zeros((1, 5, 8, 8, 3), np.float32))
+        write_frames(tmp_path, "train", np.zeros((1, 5, 8, 8, 3), np.float32), np.zeros((1, 5, 1, 4)))
     with pytest.raises(ValueError, match="not empty"):
         write_speech(tmp_path, "train", [])
 
@@ -331,8 +357,9 @@ def test_an_empty_cache_says_what_is_missing(tmp_path):
 @pytest.mark.parametrize(
     "difference",
     [
-        lambda a, b: losses.edge_difference(a, b, 3),
-        losses.motion_difference,
+        lambda a, b: losses.pixel_difference(a, b, torch.ones(1)),
+        lambda a, b: losses.edge_difference(a, b, 3, torch.ones(2, 1, 5, 16, 16)),
+        lambda a, b: losses.motion_difference(a, b, torch.ones(2, 1, 5, 16, 16)),
         lambda a, b: losses.spectrum_difference(a.flatten(1)[:, :2048], b.flatten(1)[:, :2048]),
     ],
 )
@@ -345,10 +372,26 @@ def test_differences_are_zero_for_equals_and_grow(difference, generator):
 
 def test_edges_ignore_brightness_and_motion_ignores_still_errors(generator):
     target = torch.rand(1, 3, 5, 16, 16, generator=generator)
-    assert losses.edge_difference(target + 0.5, target, 3) < 1e-6
+    everywhere = torch.ones(1, 1, 5, 16, 16)
+    assert losses.edge_difference(target + 0.5, target, 3, everywhere) < 1e-6
     error = torch.rand(1, 3, 1, 16, 16, generator=generator)
-    assert losses.motion_difference(target + error, target) < 1e-6
-    assert losses.motion_difference(target[:, :, :1], error) == 0
+    assert losses.motion_difference(target + error, target, everywhere) < 1e-6
+    assert losses.motion_difference(target[:, :, :1], error, everywhere[:, :, :1]) == 0
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [losses.pixel_difference, lambda a, b, w: losses.edge_difference(a, b, 2, w), losses.motion_difference],
+)
+def test_a_pixel_counts_as_often_as_its_weight_says(difference, generator):
+    target = torch.zeros(1, 3, 5, 16, 16)
+    left, right = torch.zeros(2, 1, 3, 5, 16, 16).unbind()
+    noise = torch.randn(1, 3, 5, 8, 4, generator=generator)
+    left[..., 4:12, 2:6], right[..., 4:12, 10:14] = noise, noise
+    weight = torch.ones(1, 1, 5, 16, 16)
+    weight[..., 8:] = 4.0
+    once, four_times = float(difference(left, target, weight)), float(difference(right, target, weight))
+    assert four_times == pytest.approx(4 * once, rel=1e-4) and once > 0
 
 
 def test_divergence_by_hand():
@@ -461,7 +504,8 @@ def write_tiny_world(folder):
         name = f"clips/{split}-{index:06d}.mp4"
         frames = torch.full((9, 32, 32, 3), 60 * (index + 1), dtype=torch.uint8)
         write_video(frames, tone, folder / name, frame_rate=12.5, sampling_rate=16_000)
-        lines.append(json.dumps({"file": name, "split": split, "num_frames": 9}))
+        np.savez(folder / f"{index}.npz", face_box=np.full((9, 1, 4), 8.0, np.float32))
+        lines.append(json.dumps({"file": name, "split": split, "num_frames": 9, "truth": f"{index}.npz"}))
     (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
     write_video(frames, tone, folder / "references/v.mp4", frame_rate=12.5, sampling_rate=16_000)
     (folder / "identities.jsonl").write_text(json.dumps({"split": "train", "voices": ["references/v.mp4"]}) + "\n")
@@ -470,7 +514,8 @@ def write_tiny_world(folder):
 def write_still(folder: Path, grey: int) -> None:
     folder.mkdir()
     Image.new("RGB", (32, 32), (grey, grey, grey)).save(folder / "still.png")
-    (folder / "clips.jsonl").write_text(json.dumps({"file": "still.png", "split": "train", "num_frames": 1}) + "\n")
+    record = {"file": "still.png", "split": "train", "num_frames": 1, "face_boxes": [[0, 0, 32, 32]]}
+    (folder / "clips.jsonl").write_text(json.dumps(record) + "\n")
     (folder / "identities.jsonl").write_text(json.dumps({"split": "train", "voices": []}) + "\n")
 
 
@@ -482,6 +527,7 @@ def test_clips_and_stills_become_a_cache_once(tmp_path):
     assert counts == {"clips": 4, "utterances": 4}
     frames = FrameCache(tmp_path / "cache", "train")
     assert frames.num_clips == 3 and len(frames.files) == 3
+    assert {1.0} == {float(frames.sample(1, 1, torch.Generator().manual_seed(n)).faces.amax()) for n in range(4)} - {0}
     brightness = sorted((clip.shape[2], float(clip.mean())) for clip in frames.clips(3))
     expected = [(1, 240 / 127.5 - 1), (9, 60 / 127.5 - 1), (9, 120 / 127.5 - 1)]
     assert [num_frames for num_frames, _ in brightness] == [num_frames for num_frames, _ in expected]

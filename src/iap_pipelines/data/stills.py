@@ -7,6 +7,7 @@ clip with speech costs a second.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,7 @@ from iap_pipelines.synthetic.body import draw_clothes
 from iap_pipelines.synthetic.config import WorldConfig
 from iap_pipelines.synthetic.face import Pose
 from iap_pipelines.synthetic.people import Person, draw_people
-from iap_pipelines.synthetic.rendering import Actor, Light, render
+from iap_pipelines.synthetic.rendering import Actor, Light, face_box, render
 from iap_pipelines.synthetic.scenes import SCENES, SIDES, place
 from iap_pipelines.types import StructuredCaption, SubjectDescription
 
@@ -37,6 +38,12 @@ class StillsConfig:
     """The last so many people are the validation split; so is this number of pairs, made of them."""
     size: int = 96
     """Height of the pictures in pixels; pairs are a third wider."""
+
+
+class _Drawn(NamedTuple):
+    scene: str
+    face_boxes: list[list[float]]
+    """Left, top, right, bottom in pixels, of each person from left to right."""
 
 
 def render_stills(folder: Path, config: StillsConfig) -> None:
@@ -66,13 +73,13 @@ def _draw_alone(folder: Path, person: Person, index: int, config: StillsConfig) 
     name, count = _name(index), config.num_stills
     split = "train" if index < config.num_people - config.num_validation else "validation"
     pictures = [f"pictures/{name}_{number}.png" for number in range(count + config.num_views)]
-    scenes = [
+    drawn = [
         _draw(folder / picture, [person], np.random.default_rng([config.seed, 2, index, number]), config.size)
         for number, picture in enumerate(pictures)
     ]
     identity = {"identity": name, "split": split, "faces": pictures[count:], "voices": []}
     return identity, [
-        _clip(f"{name}_{number}", pictures[number], split, [index], [person], scenes[number], config.size)
+        _clip(f"{name}_{number}", pictures[number], split, [index], [person], drawn[number], config.size)
         for number in range(count)
     ]
 
@@ -86,17 +93,17 @@ def _draw_pair(folder: Path, people: list[Person], number: int, config: StillsCo
     indices = [int(index) for index in generator.choice(pool, 2, replace=False)]
     chosen = [people[index] for index in indices]
     picture = f"pictures/pair-{number:05d}.png"
-    scene = _draw(folder / picture, chosen, generator, config.size)
+    drawn = _draw(folder / picture, chosen, generator, config.size)
     split = "train" if is_train else "validation"
-    return _clip(f"pair-{number:05d}", picture, split, indices, chosen, scene, config.size)
+    return _clip(f"pair-{number:05d}", picture, split, indices, chosen, drawn, config.size)
 
 
 def _clip(
-    clip_id: str, picture: str, split: str, indices: list[int], people: list[Person], scene: str, size: int
+    clip_id: str, picture: str, split: str, indices: list[int], people: list[Person], drawn: _Drawn, size: int
 ) -> dict:
     sides = SIDES[len(people)]
     caption = StructuredCaption(
-        scene, tuple(SubjectDescription(p.appearance, side) for p, side in zip(people, sides, strict=True))
+        drawn.scene, tuple(SubjectDescription(p.appearance, side) for p, side in zip(people, sides, strict=True))
     )
     return {
         "clip_id": clip_id,
@@ -107,19 +114,20 @@ def _clip(
         "num_frames": 1,
         "frame_rate": 1.0,
         "subjects": [{"identity": _name(i), "side": side} for i, side in zip(indices, sides, strict=True)],
+        "face_boxes": drawn.face_boxes,
         "caption": caption.render(),
     }
 
 
-def _draw(path: Path, people: list[Person], generator: np.random.Generator, size: int) -> str:
-    """Write one picture of people from left to right and return the name of its scene."""
+def _draw(path: Path, people: list[Person], generator: np.random.Generator, size: int) -> _Drawn:
+    """Write one picture of people from left to right."""
     scene = str(generator.choice(list(SCENES)))
     light = Light(*(float(value) for value in generator.uniform(-1, 1, 3)))
     width = _width(len(people), size)
     actors = [_act(person, position, len(people), width, size, generator) for position, person in enumerate(people)]
     if not path.exists():
         Image.fromarray(render(actors, scene, size, width, light)).save(path)
-    return scene
+    return _Drawn(scene, [[round(edge, 2) for edge in face_box(actor)] for actor in actors])
 
 
 def _act(person: Person, position: int, count: int, width: int, size: int, generator: np.random.Generator) -> Actor:

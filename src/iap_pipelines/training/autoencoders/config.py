@@ -41,6 +41,8 @@ class Phase(StrictModel):
 class VideoPhase(Phase):
     num_frames: PositiveInt
     """Frames per piece: 1, or 1 more than a multiple of 4 (one latent frame, then one for every 4 frames)."""
+    crop_size: Annotated[int, Field(gt=0, multiple_of=16)] | None = None
+    """Pixels per side of a window around a face; whole frames if not given."""
 
     @model_validator(mode="after")
     def _check_num_frames(self) -> Self:
@@ -169,6 +171,8 @@ class VideoVAEConfig(RunConfig):
     edge_scales: PositiveInt = 3
     motion_weight: Weight = 0.5
     """Factor of the difference of frame-to-frame changes; nothing for single frames."""
+    face_weight: Annotated[float, Field(ge=1)] = 1.0
+    """How often a pixel inside the box of a face counts in the three differences; any other counts once."""
     flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Probability that a piece is mirrored."""
     freeze_encoder: bool = False

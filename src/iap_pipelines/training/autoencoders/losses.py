@@ -14,7 +14,19 @@ LOG_FLOOR = 1e-5
 """Magnitudes below this count as silence, as in the mel of the audio VAE."""
 
 
-def edge_difference(prediction: Tensor, target: Tensor, num_scales: int) -> Tensor:
+def pixel_difference(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """
+    Mean absolute difference, each pixel as often as its weight says.
+
+    Args:
+        prediction: ``[B, C, F, H, W]``.
+        target: the same shape.
+        weight: ``[B, 1, F, H, W]``.
+    """
+    return ((prediction - target).abs() * weight).mean()
+
+
+def edge_difference(prediction: Tensor, target: Tensor, num_scales: int, weight: Tensor) -> Tensor:
     """
     Mean absolute difference of horizontal and vertical image gradients, at full size and at each halving.
 
@@ -25,30 +37,34 @@ def edge_difference(prediction: Tensor, target: Tensor, num_scales: int) -> Tens
         prediction: ``[B, C, F, H, W]``.
         target: the same shape.
         num_scales: octaves, the first at full size.
+        weight: ``[B, 1, F, H, W]``, how often each pixel counts.
 
     Returns:
         Mean over octaves, a scalar.
     """
-    error = (prediction - target).flatten(1, 2)  # gradients are linear: filter the difference once
+    error = (prediction - target).transpose(1, 2).flatten(0, 1)  # gradients are linear: filter the difference once
+    weight = weight.transpose(1, 2).flatten(0, 1)
     total = error.new_zeros(())
     for scale in range(num_scales):
         if scale:
-            error = F.avg_pool2d(error, 2)
-        total = total + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+            error, weight = F.avg_pool2d(error, 2), F.avg_pool2d(weight, 2)
+        total = total + (error.diff(dim=-1).abs() * weight[..., 1:]).mean()
+        total = total + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
     return total / num_scales
 
 
-def motion_difference(prediction: Tensor, target: Tensor) -> Tensor:
+def motion_difference(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """
     Mean absolute difference of frame-to-frame changes; 0 for single frames.
 
     Args:
         prediction: ``[B, C, F, H, W]``.
         target: the same shape.
+        weight: ``[B, 1, F, H, W]``, how often each pixel counts.
     """
     if prediction.shape[2] == 1:
         return prediction.new_zeros(())
-    return (prediction - target).diff(dim=2).abs().mean()
+    return ((prediction - target).diff(dim=2).abs() * weight[:, :, 1:]).mean()
 
 
 def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:

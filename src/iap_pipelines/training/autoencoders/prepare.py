@@ -32,21 +32,22 @@ def cache_worlds(
     if any(Path(folder).glob("*/*")):
         raise ValueError(f"`folder` must be empty or not exist yet, but {folder} holds a cache.")
     counts = {"clips": 0, "utterances": 0}
-    pending: dict[tuple[str, tuple[int, ...]], list[np.ndarray]] = {}
+    pending: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
     speech: dict[str, list[Tensor]] = {}
     for world, record in _records(worlds, "clips.jsonl"):
         frames, utterance = _read_clip(world / record["file"], record["num_frames"], sampling_rate)
-        group = pending.setdefault((record["split"], frames.shape), [])
-        group.append(frames)
+        faces = _face_boxes(world, record)
+        group = pending.setdefault((record["split"], frames.shape, faces.shape), [])
+        group.append((frames, faces))
         counts["clips"] += 1
         if len(group) == clips_per_file:
-            write_frames(folder, record["split"], np.stack(group))
+            write_frames(folder, record["split"], *map(np.stack, zip(*group, strict=True)))
             group.clear()
         if utterance is not None:
             speech.setdefault(record["split"], []).append(utterance)
-    for (split, _), group in pending.items():
+    for (split, *_), group in pending.items():
         if group:
-            write_frames(folder, split, np.stack(group))
+            write_frames(folder, split, *map(np.stack, zip(*group, strict=True)))
     for world, record in _records(worlds, "identities.jsonl"):
         for voice in record["voices"]:
             samples = read_audio(world / voice).to_mono().resample(sampling_rate).samples[0]
@@ -63,6 +64,13 @@ def _read_clip(path: Path, num_frames: int, sampling_rate: int) -> tuple[np.ndar
         return np.asarray(read_image(path).convert("RGB"))[None], None
     video, audio = read_video(path)
     return video.frames.numpy(), None if audio is None else audio.to_mono().resample(sampling_rate).samples[0]
+
+
+def _face_boxes(world: Path, record: dict) -> np.ndarray:
+    """Boxes ``[F, S, 4]`` of a clip's faces: in the truth of a clip, in the record of a still."""
+    if "truth" in record:
+        return np.load(world / record["truth"])["face_box"]
+    return np.array(record["face_boxes"], np.float32)[None]
 
 
 def _records(worlds: Sequence[Path], name: str) -> Iterator[tuple[Path, dict]]:

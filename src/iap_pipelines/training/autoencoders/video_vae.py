@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from iap_pipelines.training.autoencoders.losses import (
     kl_divergence,
     motion_difference,
     peak_signal_to_noise,
+    pixel_difference,
 )
 from iap_pipelines.training.autoencoders.trainer import MODEL, Turn
 from iap_pipelines.training.autoencoders.wan import decode_unclamped, single_frames, start_from_frames
@@ -97,22 +99,25 @@ class VideoVAEObjective:
         return 1.0
 
     def turns(self, phase: VideoPhase, generator: torch.Generator) -> Iterator[Turn]:
-        clips = self.frames.sample(phase.batch_size, phase.num_frames, generator)
+        pieces = self.frames.sample(phase.batch_size, phase.num_frames, generator, crop_size=phase.crop_size)
         mirrored = torch.rand(phase.batch_size, 1, 1, 1, 1, generator=generator) < self.config.flip_probability
-        clips = torch.where(mirrored, clips.flip(-1), clips)
+        clips, faces = (torch.where(mirrored, part.flip(-1), part) for part in pieces)
+        weight = 1 + (self.config.face_weight - 1) * faces
         with single_frames(self.vae) if phase.num_frames == 1 else nullcontext():
             with torch.set_grad_enabled(not self.config.freeze_encoder):
                 posterior = self.vae.encode(clips).latent_dist
             latents = posterior.sample(generator=generator)
             reconstruction = decode_unclamped(self.vae, latents)
-            yield self._turn(reconstruction, clips, posterior.mean, posterior.logvar)
+            yield self._turn(reconstruction, clips, weight, posterior)
 
-    def _turn(self, reconstruction: Tensor, clips: Tensor, mean: Tensor, logvar: Tensor) -> Turn:
+    def _turn(
+        self, reconstruction: Tensor, clips: Tensor, weight: Tensor, posterior: DiagonalGaussianDistribution
+    ) -> Turn:
         terms = {
-            "pixels": (reconstruction - clips).abs().mean(),
-            "edges": edge_difference(reconstruction, clips, self.config.edge_scales),
-            "motion": motion_difference(reconstruction, clips),
-            "kl": kl_divergence(mean, logvar),
+            "pixels": pixel_difference(reconstruction, clips, weight),
+            "edges": edge_difference(reconstruction, clips, self.config.edge_scales, weight),
+            "motion": motion_difference(reconstruction, clips, weight),
+            "kl": kl_divergence(posterior.mean, posterior.logvar),
         }
         loss = (
             terms["pixels"]
