@@ -18,7 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", nargs="?", default=argparse.SUPPRESS, help="YAML file of the run")
     parser.add_argument("--config", dest="config", required=False, help="the same, by name")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="replace values of the file")
+    parser.add_argument(
+        "--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="replace values of the file"
+    )
     parser.add_argument("--num-threads", type=int, help="threads of this process; PyTorch's choice if not given")
     parser.add_argument("--export-only", action="store_true", help="export the newest checkpoint and stop")
     args = parser.parse_args()

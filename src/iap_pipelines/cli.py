@@ -195,7 +195,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--identity", help="whose clips to take from a folder of several people")
     train.add_argument("--output", type=Path, help="folder of the run, which continues if stopped (runs/NAME)")
     train.add_argument("--steps", type=int, help="optimizer steps")
-    train.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="replace settings of the run")
+    train.add_argument(
+        "--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="replace settings of the run"
+    )
     train.add_argument("--prepare-only", action="store_true", help="encode the clips and stop")
     train.set_defaults(run=run_train_identity)
 

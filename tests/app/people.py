@@ -42,5 +42,6 @@ def two_people(folder: Path, **options: object) -> GenerationForm:
         lines=((1, "red"), (2, ""), (2, 'it is "blue"'.replace('"', "“"))),
         sounds="quiet",
         seed=3,
-        options={"num_inference_steps": 2, "num_frames": 5, "guidance_scale": 4.0, "negative_prompt": ""} | options,
+        options={"num_inference_steps": 2, "num_frames": 5, "face_guidance_scale": 1.0, "negative_prompt": ""}
+        | options,
     )

@@ -95,6 +95,16 @@ def test_from_pipe_shares_the_parts(pipe, expected):
     assert_equal(expected, generate(other, subjects=[ADA, BEN]))
 
 
+def test_a_checkpoint_has_its_own_guidance(pipe, expected):
+    other = IAPPipeline.from_pipe(pipe, guidance_scale=1.5, audio_guidance_scale=2.5)
+    other.set_progress_bar_config(disable=True)
+    own = generate(other, subjects=[ADA, BEN])
+    assert other.guidance_scale == 1.5
+    assert_equal(own, generate(pipe, subjects=[ADA, BEN], guidance_scale=1.5, audio_guidance_scale=2.5))
+    assert_moved(own, expected)
+    assert_equal(expected, generate(other, subjects=[ADA, BEN], guidance_scale=4.0, audio_guidance_scale=3.0))
+
+
 def test_prompts_can_be_encoded_with_the_text_parts_alone(pipe):
     components = dict.fromkeys(pipe.components) | {"tokenizer": pipe.tokenizer, "text_encoder": pipe.text_encoder}
     alone = IAPPipeline(**components, max_sequence_length=pipe.config.max_sequence_length)

@@ -24,7 +24,9 @@ ADA, BEN = person(1, face_scale=1.5), person(2, voice=None)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
-    tiny_pipeline().save_pretrained(folder)
+    pipe = tiny_pipeline()
+    pipe.register_to_config(guidance_scale=2.5, audio_guidance_scale=1.5)  # the blocks have to read them too
+    pipe.save_pretrained(folder)
     return str(folder)
 
 

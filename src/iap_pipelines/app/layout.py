@@ -139,7 +139,8 @@ class KnobFields:
             for tower in ("picture", "sound"):
                 with gr.Row():
                     for name, label in GUIDANCE[tower].items():
-                        options[name] = gr.Slider(0, 10, defaults[name], step=0.1, label=label, info=name)
+                        value = getattr(pipe.config, name) if defaults[name] is None else defaults[name]
+                        options[name] = gr.Slider(0, 10, value, step=0.1, label=label, info=name)
             for name, label in (
                 ("negative_prompt", "Not like this"),
                 ("audio_negative_prompt", "Not sounding like this"),

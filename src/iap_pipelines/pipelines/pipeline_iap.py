@@ -120,6 +120,11 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             Frames per second that the transformer was trained for; it is tied to `audio_position_scale`.
         num_inference_steps (`int`, defaults to 50):
             Denoising steps that `__call__` uses if none are given.
+        guidance_scale (`float`, defaults to 4.0):
+            Likewise, how strongly the picture follows the caption. A model that was distilled, or trained for a short
+            time, wants less.
+        audio_guidance_scale (`float`, defaults to 3.0):
+            Likewise for the sound.
         face_size (`int`, defaults to 512):
             Side of the square that a reference face is cropped to.
         max_voice_seconds (`float`, defaults to 5.0):
@@ -152,6 +157,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         num_frames: int = 121,
         frame_rate: float = 24.0,
         num_inference_steps: int = 50,
+        guidance_scale: float = 4.0,
+        audio_guidance_scale: float = 3.0,
         face_size: int = 512,
         max_voice_seconds: float = 5.0,
         max_sequence_length: int = 512,
@@ -173,6 +180,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             num_frames=num_frames,
             frame_rate=frame_rate,
             num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            audio_guidance_scale=audio_guidance_scale,
             face_size=face_size,
             max_voice_seconds=max_voice_seconds,
             max_sequence_length=max_sequence_length,
@@ -836,8 +845,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         frame_rate: float | None = None,
         num_inference_steps: int | None = None,
         sigmas: Sequence[float] | None = None,
-        guidance_scale: float = 4.0,
-        audio_guidance_scale: float = 3.0,
+        guidance_scale: float | None = None,
+        audio_guidance_scale: float | None = None,
         face_guidance_scale: float = 1.0,
         voice_guidance_scale: float = 1.0,
         skip_guidance_layers: Sequence[int] = (),
@@ -874,8 +883,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             audio_negative_prompt (`str` or `list[str]`, *optional*):
                 What the sound should not be like. `negative_prompt` if not given.
             height (`int`, *optional*):
-                Pixels. The checkpoint's own size if not given; so are `width`, `num_frames`, `frame_rate` and
-                `num_inference_steps`.
+                Pixels. The checkpoint's own size if not given; so are `width`, `num_frames`, `frame_rate`,
+                `num_inference_steps`, `guidance_scale` and `audio_guidance_scale`.
             width (`int`, *optional*):
                 Pixels.
             num_frames (`int`, *optional*):
@@ -886,10 +895,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 Denoising steps.
             sigmas (`list[float]`, *optional*):
                 Falling noise levels in (0, 1] before the scheduler's shift, instead of `num_inference_steps`.
-            guidance_scale (`float`, defaults to 4.0):
+            guidance_scale (`float`, *optional*):
                 How strongly the picture follows the caption rather than the negative prompt. 1 is neutral, as for all
                 scales.
-            audio_guidance_scale (`float`, defaults to 3.0):
+            audio_guidance_scale (`float`, *optional*):
                 Likewise for the sound.
             face_guidance_scale (`float`, defaults to 1.0):
                 How strongly the picture follows all references rather than none.
@@ -950,8 +959,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             max_sequence_length=max_sequence_length,
         )
         guidance = GuidanceSettings(
-            guidance_scale=guidance_scale,
-            audio_guidance_scale=audio_guidance_scale,
+            guidance_scale=self.config.guidance_scale if guidance_scale is None else guidance_scale,
+            audio_guidance_scale=self.config.audio_guidance_scale
+            if audio_guidance_scale is None
+            else audio_guidance_scale,
             face_guidance_scale=face_guidance_scale,
             voice_guidance_scale=voice_guidance_scale,
             skip_guidance_layers=skip_guidance_layers,
@@ -978,7 +989,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
 
         copies = num_clips // len(people.num_subjects)
         plan = guidance.plan(repeat_rows(people.face_scales, copies), repeat_rows(people.voice_scales, copies))
-        self._guidance_scale = guidance_scale
+        self._guidance_scale = guidance.guidance_scale
         self._do_classifier_free_guidance = plan.uses_negative_prompt
         self._attention_kwargs = checked_attention_kwargs(attention_kwargs)
         self._bound_adapters = people.adapters

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
 
@@ -330,6 +339,10 @@ class ExportSettings(StrictModel):
     """Frames per second."""
     num_inference_steps: PositiveInt = 20
     """Default denoising steps."""
+    guidance_scale: NonNegativeFloat = 4.0
+    """Default of how strongly the picture follows the caption."""
+    audio_guidance_scale: NonNegativeFloat = 3.0
+    """Default of how strongly the sound follows the caption."""
     face_size: PositiveInt = 96
     """Reference faces are scaled to this many pixels."""
     max_voice_seconds: PositiveFloat = 2.0

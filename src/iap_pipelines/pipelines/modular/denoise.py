@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from diffusers import UniPCMultistepScheduler
 from diffusers.modular_pipelines import ModularPipelineBlocks, PipelineState
-from diffusers.modular_pipelines.modular_pipeline_utils import ComponentSpec, InputParam, OutputParam
+from diffusers.modular_pipelines.modular_pipeline_utils import ComponentSpec, ConfigSpec, InputParam, OutputParam
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -17,7 +17,7 @@ from iap_pipelines.pipelines.captions import CaptionInputs
 from iap_pipelines.pipelines.guidance import GuidanceSettings
 from iap_pipelines.pipelines.identity import EncodedIdentity
 from iap_pipelines.pipelines.model_provenance import model_provenance
-from iap_pipelines.pipelines.modular.inputs import ATTENTION_KWARGS, GUIDANCE, guidance_settings
+from iap_pipelines.pipelines.modular.inputs import ATTENTION_KWARGS, GUIDANCE, GUIDANCE_CONFIGS, guidance_settings
 from iap_pipelines.pipelines.modular.modular_pipeline import IAPModularPipeline
 from iap_pipelines.pipelines.pipeline_iap import align_weights, checked_attention_kwargs
 from iap_pipelines.provenance import Provenance
@@ -51,6 +51,10 @@ class IAPDenoiseStep(ModularPipelineBlocks):
         ]
 
     @property
+    def expected_configs(self) -> list[ConfigSpec]:
+        return list(GUIDANCE_CONFIGS)
+
+    @property
     def inputs(self) -> list[InputParam]:
         tensors = {
             "prompt_embeds": "`[B, T, text_dim]`.",
@@ -82,7 +86,7 @@ class IAPDenoiseStep(ModularPipelineBlocks):
         self, components: IAPModularPipeline, state: PipelineState
     ) -> tuple[IAPModularPipeline, PipelineState]:
         block_state = self.get_block_state(state)
-        guidance = guidance_settings(block_state)
+        guidance = guidance_settings(components, block_state)
         transformer, scheduler = components.transformer, components.scheduler
         device, dtype = components._execution_device, transformer.dtype
         align_weights(transformer, device)

@@ -20,6 +20,7 @@ from iap_pipelines.pipelines.modular.inputs import (
     CLIP_CONFIGS,
     GENERATOR,
     GUIDANCE,
+    GUIDANCE_CONFIGS,
     NUM_VIDEOS,
     PICTURE,
     guidance_settings,
@@ -57,7 +58,7 @@ class IAPTextEncoderStep(ModularPipelineBlocks):
 
     @property
     def expected_configs(self) -> list[ConfigSpec]:
-        return [ConfigSpec("max_sequence_length", default=512)]
+        return [ConfigSpec("max_sequence_length", default=512), *GUIDANCE_CONFIGS]
 
     @property
     def inputs(self) -> list[InputParam]:
@@ -76,7 +77,7 @@ class IAPTextEncoderStep(ModularPipelineBlocks):
         self, components: IAPModularPipeline, state: PipelineState
     ) -> tuple[IAPModularPipeline, PipelineState]:
         block_state = self.get_block_state(state)
-        guidance = guidance_settings(block_state)
+        guidance = guidance_settings(components, block_state)
         captions = CaptionInputs(
             **{param.name: getattr(block_state, param.name) for param in (*_CAPTIONS, *_EMBEDS)},
             num_videos_per_prompt=block_state.num_videos_per_prompt,
@@ -126,6 +127,7 @@ class IAPIdentityEncoderStep(ModularPipelineBlocks):
     def expected_configs(self) -> list[ConfigSpec]:
         return [
             *CLIP_CONFIGS,
+            *GUIDANCE_CONFIGS,
             ConfigSpec("face_size", default=512),
             ConfigSpec("max_voice_seconds", default=5.0),
         ]
@@ -162,7 +164,7 @@ class IAPIdentityEncoderStep(ModularPipelineBlocks):
 
     @staticmethod
     def _encode(components: IAPModularPipeline, block_state: Any) -> EncodedIdentity:
-        guidance = guidance_settings(block_state)
+        guidance = guidance_settings(components, block_state)
         people = LoadedIdentity.load(block_state.subjects or [])
         clip = components._clip(
             block_state.height,

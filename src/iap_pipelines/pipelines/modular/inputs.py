@@ -4,14 +4,19 @@
 from typing import Any
 
 import torch
+from diffusers.modular_pipelines import ModularPipeline
 from diffusers.modular_pipelines.modular_pipeline_utils import ConfigSpec, InputParam
 
 from iap_pipelines.pipelines.guidance import GuidanceSettings
 
 
 GUIDANCE = (
-    InputParam("guidance_scale", type_hint=float, default=4.0, description="How strongly pictures follow the prompt."),
-    InputParam("audio_guidance_scale", type_hint=float, default=3.0, description="Likewise, sound."),
+    InputParam(
+        "guidance_scale",
+        type_hint=float,
+        description="How strongly pictures follow the prompt; the checkpoint's own choice if not given.",
+    ),
+    InputParam("audio_guidance_scale", type_hint=float, description="Likewise, sound."),
     InputParam(
         "face_guidance_scale", type_hint=float, default=1.0, description="How strongly pictures follow references."
     ),
@@ -46,6 +51,13 @@ CLIP_CONFIGS = (
 )
 
 
-def guidance_settings(block_state: Any) -> GuidanceSettings:
+GUIDANCE_CONFIGS = (ConfigSpec("guidance_scale", default=4.0), ConfigSpec("audio_guidance_scale", default=3.0))
+
+
+def guidance_settings(components: ModularPipeline, block_state: Any) -> GuidanceSettings:
     """The guidance inputs of a block, checked."""
-    return GuidanceSettings(**{param.name: getattr(block_state, param.name) for param in GUIDANCE})
+    given = {param.name: getattr(block_state, param.name) for param in GUIDANCE}
+    for spec in GUIDANCE_CONFIGS:
+        if given[spec.name] is None:
+            given[spec.name] = getattr(components.config, spec.name)
+    return GuidanceSettings(**given)
