@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from iap_pipelines.curation.calibrate import calibrate, strangers_of_clips
-from iap_pipelines.curation.link import LinkSettings, find_dubbed, link_subjects
+from iap_pipelines.curation.link import LinkSettings, find_confirmed, find_dubbed, link_subjects
 from tests.curation.people import make_population, make_subject
 
 
@@ -111,6 +111,21 @@ def test_of_two_equal_faces_with_two_voices_the_less_supported_is_dubbed():
     pair = link_subjects([subjects[0], subjects[2]], LinkSettings())
     assert set(find_dubbed(pair, LinkSettings(), {"clip-a": 0.1, "clip-dub": 0.4})) == {"clip-a"}
     assert set(find_dubbed(pair, LinkSettings(), {"clip-a": 0.4, "clip-dub": 0.1})) == {"clip-dub"}
+
+
+def test_a_voice_is_confirmed_by_another_source_of_this_face_with_this_voice():
+    subjects = [
+        make_subject("sure", "clip-a", face=FACE, voice=VOICE, source="film"),
+        make_subject("open", "clip-b", face=FACE, voice=VOICE, source="show"),
+        make_subject("open too", "clip-c", face=FACE, voice=VOICE, source="film"),
+        make_subject("other voice", "clip-d", face=FACE, voice=OTHER_VOICE, source="show"),
+        make_subject("other face", "clip-e", face=OTHER_FACE, voice=VOICE, source="show"),
+        make_subject("silent", "clip-f", face=FACE, voice=None, source="show"),
+    ]
+    linked = link_subjects(subjects, LinkSettings())
+    unconfirmed = {subject.subject_id for subject in subjects[1:]}
+    assert find_confirmed(linked, unconfirmed) == {"open"}
+    assert find_confirmed(linked, unconfirmed | {"sure"}) == set(), "nobody is sure"
 
 
 def test_nobody():

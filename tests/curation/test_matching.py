@@ -77,9 +77,14 @@ def test_a_still_mouth_does_not_speak():
     assert (match.verdict, match.track) == ("off_screen", None)
 
 
-def test_a_mouth_that_moves_with_another_voice_is_dubbed():
-    (match,) = match_turns([Turn(1, 9, 0)], [talking(moves=[(0, 10)])])
+def test_a_mouth_that_moves_against_the_voice_is_dubbed():
+    (match,) = match_turns([Turn(1, 9, 0)], [talking((0, 10), strength=-1.5)])
     assert (match.verdict, match.track, match.candidate) == ("dubbed", None, 0)
+
+
+def test_a_mouth_that_moves_neither_with_nor_against_the_voice_is_unconfirmed():
+    (match,) = match_turns([Turn(1, 9, 0)], [talking(moves=[(0, 10)])])
+    assert (match.verdict, match.track, match.candidate) == ("unconfirmed", 0, 0)
 
 
 def test_late_sound_is_this_face_with_its_offset():

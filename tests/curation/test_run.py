@@ -136,6 +136,18 @@ def test_a_threshold_there_and_back(tmp_path):
     assert {path.name for path in (first.folder / "media").glob("*/*")} == media
 
 
+def test_what_lips_leave_open_is_kept_when_another_source_confirms_it(tmp_path):
+    texts = {"sure": "ada ben", "open": "ada? cy?", "dub": "ada/ben?"}
+    result = curate_toys(tmp_path, texts)
+    rejects = {row["path"]: row for row in _table(result, "rejects")}
+    assert {(path, row["reason"], row["value"], row["threshold"]) for path, row in rejects.items()} == {
+        ("open.mp4", "dubbed", 1.0, 0.2),
+        ("dub.mp4", "dubbed", 1.0, 0.2),
+    }
+    assert Counter(row["path"] for row in _table(result, "clips")) == {"sure.mp4": 2, "open.mp4": 1}, "cy is nobody's"
+    assert sorted(row["num_clips"] for row in _table(result, "identities")) == [1, 2]
+
+
 def test_the_report_adds_up_and_needs_nothing_else(result):
     numbers = json.loads((result.folder / "report.json").read_text())
     assert numbers["input"] == {"videos": 7, "kept": 3, "rejected": 3, "failed": 1, "other_files": {".txt": 1}}

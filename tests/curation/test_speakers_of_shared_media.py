@@ -70,7 +70,7 @@ def test_what_is_no_match(media, name):
     matches, _ = speakers_of(media / f"composite/{name}.mp4")
     verdicts = {match.verdict for match in matches}
     if name == "wrong_voice":
-        assert verdicts <= {"dubbed", "off_screen"}
+        assert verdicts <= {"dubbed", "unconfirmed", "off_screen"}
     else:
         assert verdicts == {"late"}
         assert all(abs(match.sync.offset - 0.4) <= 0.08 for match in matches)
@@ -79,7 +79,7 @@ def test_what_is_no_match(media, name):
 def test_a_dubbed_clip_is_not_accepted(media):
     matches, _ = speakers_of(media / "video/b_scene2_dubbed.mp4")
     assert matches
-    assert all(match.track is None for match in matches)
+    assert {match.verdict for match in matches} <= {"dubbed", "unconfirmed"}, "nobody confirms it"
 
 
 @pytest.mark.parametrize("name", ["a_calm.mp4", "f.mp4"])

@@ -6,7 +6,7 @@ with Ben's voice; ``ada-`` is seen but never heard; ``nobody`` is empty; ``raise
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,14 +63,16 @@ class MeetPeople(Stage):
         people = [] if word == "nobody" else word.split("+")
         sync = []
         for place, person in enumerate(people):
-            face, _, voice = person.rstrip("-").partition("/")
+            face, _, voice = person.rstrip("-?").partition("/")
             track_id = content_id(unit.clip_id, "track", place)
             yield _track(unit, track_id, face, (place + 0.5) / len(people))
             yield from _views(unit, track_id, face)
             if person.endswith("-"):
                 continue
+            verdict = "unconfirmed" if person.endswith("?") else "matched"
             turn_id = content_id(unit.clip_id, "turn", place)
-            yield _turn(unit, turn_id, track_id, voice or face, place, len(people))
+            turn = _turn(unit, turn_id, track_id, voice or face, place, len(people))
+            yield replace(turn, match=verdict)
             words = (Word(text=face, start_seconds=unit.start_seconds, end_seconds=unit.end_seconds, probability=0.9),)
             yield TurnText(turn_id=turn_id, clip_id=unit.clip_id, text=f"{face} {unit.start_seconds:g}", words=words)
             score = 0.2 if voice else 0.5
@@ -236,6 +238,7 @@ def _clip_match(clip: Clip, sync: list[float]) -> ClipMatch:
         matched_share=1.0,
         offscreen_share=0.0,
         dubbed_share=0.0,
+        unconfirmed_share=None,
         late_share=0.0,
         ambiguous_share=0.0,
         sync_score=min(sync, default=None),

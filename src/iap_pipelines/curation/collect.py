@@ -8,7 +8,7 @@ from pathlib import Path
 from iap_pipelines.curation.config import CurationConfig
 from iap_pipelines.curation.discovery import Input
 from iap_pipelines.curation.ledger import Ledger
-from iap_pipelines.curation.link import find_dubbed, link_subjects
+from iap_pipelines.curation.link import Linked, find_confirmed, find_dubbed, link_subjects
 from iap_pipelines.curation.pair import Material, multi_view_sets, pair_references
 from iap_pipelines.curation.people import identity_of, subjects_of
 from iap_pipelines.curation.records import Clip, ClipMatch, ClipTurn, TurnText, View
@@ -57,11 +57,10 @@ def collect(found: Input, config: CurationConfig, plan: Plan, ledger: Ledger, fo
     }
     subjects = _subjects(walked.values())
     linked = link_subjects(subjects, config.link)
-    dubbed = find_dubbed(linked, config.link, _sync_scores(walked.values()))
-    if dubbed:
-        _reject_dubbed(walked, dubbed, config)
-        subjects = _subjects(walked.values())
-        linked = link_subjects(subjects, config.link)
+    for reject_more in (_reject_unconfirmed, _reject_other_voices):
+        if reject_more(walked, linked, config):
+            subjects = _subjects(walked.values())
+            linked = link_subjects(subjects, config.link)
     views, turns = _written_by_track(walked.values())
     identities = [identity_of(group, views, turns) for group in linked.groups]
     name_of = {subject_id: item.identity_id for item in identities for subject_id in item.subject_ids}
@@ -95,24 +94,61 @@ def _sync_scores(walked: Iterable[Walked]) -> dict[str, float | None]:
     }
 
 
-def _reject_dubbed(walked: dict[str, Walked], dubbed: dict[str, tuple[str, float]], config: CurationConfig) -> None:
+def _reject_unconfirmed(walked: dict[str, Walked], linked: Linked, config: CurationConfig) -> bool:
+    """Reject clips with voices of which neither lips nor another source say that they are the face's own."""
+    limit = config.gates.max_dubbed_share
+    if limit is None:
+        return False
+    subject_of = {subject.track_id: subject.subject_id for group in linked.groups for subject in group}
+    unconfirmed = {
+        subject_of[turn.track_id]
+        for item in walked.values()
+        for clip in item.kept
+        for turn in item.known.all(ClipTurn, clip_id=clip.clip_id, match="unconfirmed")
+    }
+    confirmed = find_confirmed(linked, unconfirmed)
+    num_before = sum(len(item.rejects) for item in walked.values())
+    for item in walked.values():
+        for clip in item.kept:
+            turns = item.known.all(ClipTurn, clip_id=clip.clip_id)
+            open_turns = [
+                turn for turn in turns if turn.match == "unconfirmed" and subject_of[turn.track_id] not in confirmed
+            ]
+            dubbed = [turn for turn in turns if turn.match == "dubbed"]
+            if open_turns and (share := _seconds([*open_turns, *dubbed]) / _seconds(turns)) > limit:
+                detail = "lips do not follow this voice, and no other source knows this face with it"
+                _reject(item, clip, Verdict(reason="dubbed", value=share, threshold=limit), detail)
+    return sum(len(item.rejects) for item in walked.values()) > num_before
+
+
+def _seconds(turns: Iterable[ClipTurn]) -> float:
+    return sum(turn.end_seconds - turn.start_seconds for turn in turns)
+
+
+def _reject_other_voices(walked: dict[str, Walked], linked: Linked, config: CurationConfig) -> bool:
+    dubbed = find_dubbed(linked, config.link, _sync_scores(walked.values()))
     for item in walked.values():
         for clip in item.kept:
             if clip.clip_id in dubbed:
                 other, similarity = dubbed[clip.clip_id]
                 threshold = config.link.other_voice_similarity
                 verdict = Verdict(reason="other_voice", value=similarity, threshold=threshold)
-                item.rejects[clip.clip_id] = Reject(
-                    record_id=clip.clip_id,
-                    level="clip",
-                    stage="link",
-                    kind="rejected",
-                    reason=verdict.reason,
-                    value=similarity,
-                    threshold=threshold,
-                    detail=f"the same face has another voice in clip {other}",
-                    verdicts=(verdict,),
-                )
+                _reject(item, clip, verdict, f"the same face has another voice in clip {other}")
+    return bool(dubbed)
+
+
+def _reject(walked: Walked, clip: Clip, verdict: Verdict, detail: str) -> None:
+    walked.rejects[clip.clip_id] = Reject(
+        record_id=clip.clip_id,
+        level="clip",
+        stage="link",
+        kind="rejected",
+        reason=verdict.reason,
+        value=verdict.value,
+        threshold=verdict.threshold,
+        detail=detail,
+        verdicts=(verdict,),
+    )
 
 
 def _written_by_track(

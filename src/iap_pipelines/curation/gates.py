@@ -59,7 +59,8 @@ class Thresholds(BaseModel):
     max_late_share: float | None = 0.2
     """`sound_out_of_sync`: share of the speech that its lips are ahead of or behind."""
     max_dubbed_share: float | None = 0.2
-    """`dubbed`: share of the speech beside which a mouth moves to other words."""
+    """`dubbed`: share of the speech beside which a mouth moves to other words, or may do so and nothing says that it
+    does not."""
     max_offscreen_share: float | None = 0.2
     """`offscreen_speech`: share of the speech that belongs to no visible face."""
     max_ambiguous_share: float | None = 0.2

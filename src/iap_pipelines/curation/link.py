@@ -6,7 +6,7 @@ last, by face alone and with a higher bar.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -218,3 +218,25 @@ def find_dubbed(
         )
         dubbed.setdefault(clip_of[less], (clip_of[more], link.voice_similarity))
     return dubbed
+
+
+def find_confirmed(linked: Linked, unconfirmed: Collection[str]) -> set[str]:
+    """Of subjects whose lips do not say whether the voice is theirs, those of whom another source says it.
+
+    There the same face speaks with the same voice, and its lips do follow. Clips of the same source do not count: a
+    film that is dubbed is so from beginning to end, and in some of its clips the lips fit by chance.
+
+    Args:
+        linked: from `link_subjects`, with these subjects in it.
+        unconfirmed: their ids.
+    """
+    source_of = {subject.subject_id: subject.source_id for group in linked.groups for subject in group}
+    return {
+        open_one
+        for link in linked.links
+        for open_one, other in ((link.subject_a, link.subject_b), (link.subject_b, link.subject_a))
+        if link.decision == "linked"
+        and open_one in unconfirmed
+        and other not in unconfirmed
+        and source_of[open_one] != source_of[other]
+    }

@@ -3,7 +3,8 @@
 Two questions, asked one after the other. *Who talks* compares mouths with each other: all voices of a clip are given
 to its tracks at once (Hungarian), with a column for a speaker who is not seen. *Is it this voice* compares one mouth
 with one sound, and is a gate of its own, because a mouth that moves beside somebody else's speech answers the first
-question well.
+question well. Between a clear yes and a clear no the lips alone cannot answer it; then other clips are asked, which
+know the voice of this face (`link.find_confirmed`).
 
 Sound alone confuses voices in short sources, so faces correct it first: one voice that two mouths take turns in
 speaking is two people, and two like voices that one mouth speaks are one.
@@ -23,7 +24,7 @@ from iap_pipelines.perception.interfaces import SyncScores, TimeSpan
 from iap_pipelines.perception.mouth import STEP_SECONDS, MouthSeries
 
 
-Verdict = Literal["matched", "late", "dubbed", "off_screen", "ambiguous"]
+Verdict = Literal["matched", "late", "unconfirmed", "dubbed", "off_screen", "ambiguous"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class MatchSettings:
     """Motion of a mouth that talks, grey levels per 40 ms; a voice whose mouths all move less comes from elsewhere."""
     min_sync_score: float = 0.11
     """Agreement in place from which voice and mouth belong together."""
+    min_open_score: float = -0.05
+    """Agreement in place below which they do not; between the two, other clips of this face have to know the voice."""
     min_late_score: float = 0.17
     """Agreement elsewhere from which the sound is shifted rather than another one."""
     min_late_gain: float = 0.08
@@ -62,9 +65,10 @@ class TurnMatch:
 
     Args:
         turn: the turn; one that two mouths share is cut.
-        track: index of the face that speaks; ``None`` unless ``verdict`` is ``matched`` or ``late``.
-        verdict: ``matched``; ``late`` (this face's voice, but sound and lips are apart); ``dubbed`` (a mouth moves,
-            with another voice than this); ``off_screen`` (no mouth moves); ``ambiguous`` (several may speak).
+        track: index of the face that speaks; ``None`` unless ``verdict`` is ``matched``, ``late`` or ``unconfirmed``.
+        verdict: ``matched``; ``late`` (this face's voice, but sound and lips are apart); ``unconfirmed`` (a mouth
+            moves, and its lips do not say whether the voice is its own); ``dubbed`` (a mouth moves, with another voice
+            than this); ``off_screen`` (no mouth moves); ``ambiguous`` (several may speak).
         candidate: index of the face that fits best, whatever the verdict; ``None`` without faces.
         score: how well it fits; ``None`` without faces.
         margin: by how much all voices together fit worse when this one goes elsewhere; ``None`` with less than two
@@ -253,7 +257,9 @@ def _judge(
         verdict = "late"
     elif sync.score_in_place >= settings.min_sync_score:
         verdict = "matched"
+    elif sync.score_in_place >= settings.min_open_score:
+        verdict = "unconfirmed"
     else:
         verdict = "dubbed"
-    track = candidate if verdict in ("matched", "late") else None
+    track = candidate if verdict in ("matched", "late", "unconfirmed") else None
     return [TurnMatch(turn, track, verdict, candidate, float(fits[candidate]), margin, sync) for turn in unit]

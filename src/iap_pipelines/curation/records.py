@@ -258,7 +258,8 @@ class ClipTurn(Record):
     speaker_id: str = column("its voice within the source")
     track_id: str | None = column("the face that speaks; null when none does or it is not clear")
     match: str = column(
-        "`matched`; `late` (this face's voice, but sound and lips are apart); `dubbed` (a mouth moves, but with "
+        "`matched`; `late` (this face's voice, but sound and lips are apart); `unconfirmed` (lips do not say "
+        "whether the voice is this face's; in a kept clip, another source says so); `dubbed` (a mouth moves, but with "
         "another voice than this); `off_screen` (no visible mouth moves with it); `ambiguous` (several may)"
     )
     start_seconds: float = column("start on the source's clock", "s")
@@ -294,6 +295,7 @@ class ClipMatch(Record):
     matched_share: float | None = column("share of the speech that belongs to a face; null without speech", "0 to 1")
     offscreen_share: float | None = column("share of the speech that belongs to no visible face", "0 to 1")
     dubbed_share: float | None = column("share of the speech beside which a mouth moves to other words", "0 to 1")
+    unconfirmed_share: float | None = column("share of the speech that lips neither confirm nor deny", "0 to 1")
     late_share: float | None = column("share of the speech that its lips are ahead of or behind", "0 to 1")
     ambiguous_share: float | None = column("share of the speech whose face is not clear", "0 to 1")
     sync_score: float | None = column("lowest of the speaking faces", "correlation, -1 to 1")

@@ -131,7 +131,11 @@ def test_a_late_sound_that_agrees_a_little_in_place_is_late_all_the_same(stage, 
 def test_a_mouth_that_moves_to_other_words_is_dubbed(stage, sound_file):
     lips = _lips("one", (0.0, 4.0))
     noise = 0.05 * np.random.default_rng(3).standard_normal(len(lips.fit))
-    other = Lips(**{**vars(lips), "fit": tuple(noise.tolist())})
+    unclear = Lips(**{**vars(lips), "fit": tuple(noise.tolist())})
+    turns, summary, _ = _match(stage, sound_file, [unclear], [_turn(0, 0.0, 4.0)])
+    assert (summary.unconfirmed_share, summary.dubbed_share) == (pytest.approx(1.0), 0.0)
+    assert [turn.track_id for turn in turns] == [unclear.track_id]
+    other = Lips(**{**vars(lips), "fit": tuple((noise - 0.1).tolist())})
     _, summary, _ = _match(stage, sound_file, [other], [_turn(0, 0.0, 4.0)])
     assert summary.dubbed_share == pytest.approx(1.0)
 

@@ -148,6 +148,7 @@ def clip_match(clip_id: str, matches: Sequence[TurnMatch], measured: Sequence[Sy
         matched_share=share("matched"),
         offscreen_share=share("off_screen"),
         dubbed_share=share("dubbed"),
+        unconfirmed_share=share("unconfirmed"),
         late_share=share("late"),
         ambiguous_share=share("ambiguous"),
         sync_score=min((sync.score for sync in measured), default=None),
