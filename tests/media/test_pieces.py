@@ -17,6 +17,7 @@ from iap_pipelines.media import (
     read_video,
     write_video,
 )
+from iap_pipelines.media.audio import _Timeline
 from iap_pipelines.types import AudioSamples
 from tests.media.clips import moving_ramp, tone, write_raw
 
@@ -117,6 +118,22 @@ def test_sound_is_on_the_clock_of_the_pictures(late):
     torch.testing.assert_close(later.samples, sound.samples[:, 9600:17600])
     earlier = read_sound(late, start_seconds=-0.1)
     torch.testing.assert_close(earlier.samples[:, 1600:], sound.samples)
+
+
+def test_a_late_piece_holds_nothing_of_what_comes_before(tmp_path, monkeypatch):
+    sound = tone(4.0)
+    path = write_raw(tmp_path / "long.mkv", times_ms=[0, 3900], sounds={0: sound})
+    held = []
+
+    class Watched(_Timeline):
+        def samples(self):
+            held.append(sum(piece.shape[1] for _, piece in self.pieces))
+            return super().samples()
+
+    monkeypatch.setattr("iap_pipelines.media.audio._Timeline", Watched)
+    piece = read_sound(path, start_seconds=3.0, max_seconds=0.5)
+    assert torch.equal(piece.samples, sound[:, 48000:56000])
+    assert held[0] <= 8000 + 2 * 320
 
 
 def test_no_sound_in_the_piece(shared):

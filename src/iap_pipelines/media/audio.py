@@ -104,7 +104,7 @@ class _Timeline:
         self.start_seconds = first_seconds if start_seconds is None else start_seconds
         self.limit = None if max_seconds is None else max(1, round(max_seconds * self.sampling_rate))
         self.stated_end = self._stated_end(stream)
-        self.end = 0
+        self.end: int | None = None
         self.pieces: list[tuple[int, np.ndarray]] = []
 
     def _stated_end(self, stream: AudioStream) -> int | None:
@@ -115,20 +115,21 @@ class _Timeline:
 
     @property
     def is_full(self) -> bool:
-        return self.limit is not None and self.end >= self.limit
+        return self.limit is not None and self.end is not None and self.end >= self.limit
 
     def add(self, frame: AudioFrame) -> None:
         if frame.sample_rate != self.sampling_rate or len(frame.layout.channels) != self.num_channels:
             raise MediaError(self.path, "its sound changes sampling rate or channels on the way")
         samples = _to_float(frame)
-        start = self.end
+        start = self.end or 0
         if frame.time is not None:
             stated = round((frame.time - self.start_seconds) * self.sampling_rate)
             # Before the first piece any offset counts; later a clock that jumps back or trembles does not.
-            if not self.pieces or stated - self.end > _GAP_SECONDS * self.sampling_rate:
+            if self.end is None or stated - self.end > _GAP_SECONDS * self.sampling_rate:
                 start = stated
-        self.pieces.append((start, samples))
         self.end = start + samples.shape[1]
+        if self.end > 0:  # a late piece of a long file must not hold everything before it in memory
+            self.pieces.append((start, samples))
         check_memory(self.path, self._length() * self.num_channels * 4)
 
     def _length(self) -> int:
@@ -136,6 +137,8 @@ class _Timeline:
 
     def samples(self) -> np.ndarray | None:
         """Lay all pieces out, float32 ``[C, N]``, silence between them; ``None`` when nothing is left."""
+        if not self.pieces:
+            return None
         length = self._length()
         last_start = self.pieces[-1][0]
         # An encoder fills its last frame up; the container knows where the sound really ends.

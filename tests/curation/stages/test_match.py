@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from iap_pipelines.curation.records import (
     Clip,
@@ -25,9 +26,9 @@ from iap_pipelines.curation.stages.faces import FindFaces, missed_cut
 from iap_pipelines.curation.stages.lips import WatchLips
 from iap_pipelines.curation.stages.match import MatchVoices, turns_within
 from iap_pipelines.curation.stages.probe import Probe
-from iap_pipelines.curation.stages.speech import FindSpeech
+from iap_pipelines.curation.stages.speech import FindSpeech, read_speech
 from iap_pipelines.curation.stages.transcribe import join_words, owner_of
-from iap_pipelines.media import export_to_av
+from iap_pipelines.media import export_to_av, read_sound
 from tests.media.clips import moving_ramp, tone
 
 
@@ -195,6 +196,18 @@ def shared_known(shared):
     shot = Shot(shot_id="shot", source_id="abc", shot_index=0, start_seconds=0.0, end_seconds=source.duration_seconds)
     known.add((Shot,), [shot])
     return known
+
+
+@pytest.mark.parametrize("rate", [16000, 22050])
+def test_a_long_sound_is_read_in_pieces_as_it_is_at_once(tmp_path, rate):
+    generator = torch.Generator().manual_seed(0)
+    sound = 0.1 * torch.randn(2, round(6.5 * rate), generator=generator)
+    path = export_to_av(moving_ramp(65), sound, tmp_path / "a.mp4", frame_rate=10.0, sampling_rate=rate)
+    whole = read_sound(path).to_mono().resample(16000).samples
+    pieces = read_speech(path, 6.5, piece_seconds=2).samples
+    assert abs(pieces.shape[1] - whole.shape[1]) <= 1
+    length = min(pieces.shape[1], whole.shape[1])
+    torch.testing.assert_close(pieces[:, :length], whole[:, :length], atol=1e-5, rtol=0)
 
 
 def test_speech_is_found_in_a_real_clip(shared_known):
