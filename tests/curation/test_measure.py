@@ -213,18 +213,32 @@ def test_workers_compute_with_one_thread_each(tmp_path, monkeypatch):
     assert "OMP_NUM_THREADS" not in os.environ
 
 
-@pytest.mark.slow
-def test_ray_gives_the_same(tmp_path):
-    pytest.importorskip("ray")
+def _same_on_ray(folder, texts, timeout_seconds):
+    """Run on both engines; returns what they agree on."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'iap-pipelines[ray]'")
     from iap_pipelines.curation.ray_engine import RayEngine
 
     for name in ("local", "ray"):
-        write_sources(tmp_path / name / "in", **POISON)
-    on_ray = _run(tmp_path / "ray", lambda make_worker: RayEngine(make_worker, 2, 60.0))
-    assert on_ray == _run(tmp_path / "local", _local(timeout_seconds=20.0))
-    shards = [_shards(tmp_path / name / "out") for name in ("local", "ray")]
+        write_sources(folder / name / "in", **texts)
+    on_ray = _run(folder / "ray", lambda make_worker: RayEngine(make_worker, 1, timeout_seconds))
+    assert on_ray == _run(folder / "local", _local(1, timeout_seconds))
+    shards = [_shards(folder / name / "out") for name in ("local", "ray")]
     for found in shards:  # how a death is worded differs
         for rows in found.values():
             for row in rows:
                 row["detail"] = row["detail"] if row["error"] not in ("worker_died", "timed_out") else None
     assert shards[0] == shards[1]
+    return on_ray
+
+
+def test_ray_survives_the_death_of_an_actor_and_gives_the_same(tmp_path):
+    outcome = _same_on_ray(tmp_path, {"a": "100 10 120", "crash": "70 abort 80", "c": "50 raise 60"}, 60.0)
+    assert outcome["crash.mp4", 0.0] is None and outcome["crash.mp4", 2.0] is None
+    assert (outcome["crash.mp4", 1.0], outcome["c.mp4", 1.0]) == ("worker_died", "RuntimeError")
+
+
+@pytest.mark.slow
+def test_ray_ends_what_hangs_in_the_same_time(tmp_path):
+    """Also in the first task of an actor, whose start is not counted."""
+    outcome = _same_on_ray(tmp_path, POISON, 20.0)
+    assert outcome["stuck.mp4", 1.0] == "timed_out" and outcome["crash.mp4", 1.0] == "worker_died"

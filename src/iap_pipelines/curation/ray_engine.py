@@ -5,13 +5,23 @@ is told to skip errors. An actor that dies is one death of its source, counted b
 """
 
 import time
+from dataclasses import dataclass
 from typing import Any, Self
 
 from iap_pipelines.curation.engines import MakeWorker, Outcome, Task, WorkerSetupError
 
 
 _START_SECONDS = 300.0
-"""Added for an actor's first task: its process starts and loads its models before."""
+"""Longest time in which an actor's process starts and loads its models. Not part of the time of a source: with it, a
+source that hangs would be waited for minutes longer in every new actor."""
+
+
+@dataclass(frozen=True)
+class _Busy:
+    actor: Any
+    task: Task
+    deadline: float
+    is_loading: bool
 
 
 class RayEngine:
@@ -36,7 +46,7 @@ class RayEngine:
         self._num_gpus = num_gpus
         self._started_ray = False
         self._idle: list[Any] = []
-        self._busy: dict[Any, tuple[Any, Task, float]] = {}
+        self._busy: dict[Any, _Busy] = {}
 
     def __enter__(self) -> Self:
         if not self._ray.is_initialized():
@@ -49,7 +59,7 @@ class RayEngine:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for actor in [*self._idle, *(actor for actor, _, _ in self._busy.values())]:
+        for actor in [*self._idle, *(busy.actor for busy in self._busy.values())]:
             self._ray.kill(actor)
         self._idle.clear()
         self._busy.clear()
@@ -65,50 +75,64 @@ class RayEngine:
         return bool(self._busy)
 
     def give(self, task: Task) -> None:
-        allowed = self._timeout_seconds
         if self._idle:
-            actor = self._idle.pop()
+            self._measure(self._idle.pop(), task)
         else:
-            actor, allowed = self._actor.remote(self._make_worker), allowed + _START_SECONDS
+            actor = self._actor.remote(self._make_worker)
+            self._busy[actor.load.remote()] = _Busy(actor, task, time.monotonic() + _START_SECONDS, is_loading=True)
+
+    def _measure(self, actor: Any, task: Task) -> None:
         promise = actor.measure.remote(task)
-        self._busy[promise] = (actor, task, time.monotonic() + allowed)
+        self._busy[promise] = _Busy(actor, task, time.monotonic() + self._timeout_seconds, is_loading=False)
 
     def wait(self) -> Outcome:
         while True:
-            left = min(deadline for _, _, deadline in self._busy.values()) - time.monotonic()
+            left = min(busy.deadline for busy in self._busy.values()) - time.monotonic()
             done, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=max(left, 0))
             if done:
-                return self._finish(done[0])
-            for promise, (actor, task, deadline) in list(self._busy.items()):
-                if time.monotonic() >= deadline:
+                outcome = self._finish(done[0])
+                if outcome is not None:
+                    return outcome
+                continue
+            for promise, busy in list(self._busy.items()):
+                if time.monotonic() >= busy.deadline:
                     del self._busy[promise]
-                    self._ray.kill(actor)
-                    return Outcome(task, "timed_out", f"it took longer than {self._timeout_seconds:g} s")
+                    self._ray.kill(busy.actor)
+                    allowed = _START_SECONDS if busy.is_loading else self._timeout_seconds
+                    return Outcome(busy.task, "timed_out", f"it took longer than {allowed:g} s")
 
-    def _finish(self, promise: Any) -> Outcome:
-        actor, task, _ = self._busy.pop(promise)
+    def _finish(self, promise: Any) -> Outcome | None:
+        """What came of a promise; ``None`` when an actor has loaded its models and begins with its task."""
+        busy = self._busy.pop(promise)
         try:
             error = self._ray.get(promise)
         except self._ray.exceptions.RayActorError:
-            return Outcome(task, "worker_died", "its Ray actor died")
+            return Outcome(busy.task, "worker_died", "its Ray actor died")
         if error is not None:
             raise WorkerSetupError(error)
-        self._idle.append(actor)
-        return Outcome(task)
+        if busy.is_loading:
+            self._measure(busy.actor, busy.task)
+            return None
+        self._idle.append(busy.actor)
+        return Outcome(busy.task)
 
 
 class _Actor:
-    """Loads its models with the first task, so that their errors come back as values."""
+    """Its errors come back as values, so that those of loading are told from deaths."""
 
     def __init__(self, make_worker: MakeWorker) -> None:
         self._make_worker = make_worker
-        self._measure = None
+
+    def load(self) -> str | None:
+        try:
+            self._worker = self._make_worker()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return None
 
     def measure(self, task: Task) -> str | None:
         try:
-            if self._measure is None:
-                self._measure = self._make_worker()
-            self._measure(task.source, careful=task.careful)
+            self._worker(task.source, careful=task.careful)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         return None
