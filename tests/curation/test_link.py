@@ -124,8 +124,19 @@ def test_a_voice_is_confirmed_by_another_source_of_this_face_with_this_voice():
     ]
     linked = link_subjects(subjects, LinkSettings())
     unconfirmed = {subject.subject_id for subject in subjects[1:]}
-    assert find_confirmed(linked, unconfirmed) == {"open"}
-    assert find_confirmed(linked, unconfirmed | {"sure"}) == set(), "nobody is sure"
+    assert find_confirmed(linked, LinkSettings(), unconfirmed) == {"open"}
+    assert find_confirmed(linked, LinkSettings(), unconfirmed | {"sure"}) == set(), "nobody is sure"
+
+
+def test_one_alike_voice_of_several_confirms_nothing():
+    subjects = [
+        make_subject("like", "clip-a", face=FACE, voice=VOICE),
+        make_subject("unlike", "clip-b", face=FACE, voice=OTHER_VOICE),
+        make_subject("open", "clip-c", face=FACE, voice=VOICE),
+    ]
+    linked = link_subjects(subjects, LinkSettings())
+    assert "linked" in {link.decision for link in linked.links}
+    assert find_confirmed(linked, LinkSettings(), {"open"}) == set()
 
 
 def test_nobody():

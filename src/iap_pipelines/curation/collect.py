@@ -106,7 +106,7 @@ def _reject_unconfirmed(walked: dict[str, Walked], linked: Linked, config: Curat
         for clip in item.kept
         for turn in item.known.all(ClipTurn, clip_id=clip.clip_id, match="unconfirmed")
     }
-    confirmed = find_confirmed(linked, unconfirmed)
+    confirmed = find_confirmed(linked, config.link, unconfirmed)
     num_before = sum(len(item.rejects) for item in walked.values())
     for item in walked.values():
         for clip in item.kept:

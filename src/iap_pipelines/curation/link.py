@@ -220,23 +220,24 @@ def find_dubbed(
     return dubbed
 
 
-def find_confirmed(linked: Linked, unconfirmed: Collection[str]) -> set[str]:
-    """Of subjects whose lips do not say whether the voice is theirs, those of whom another source says it.
+def find_confirmed(linked: Linked, settings: LinkSettings, unconfirmed: Collection[str]) -> set[str]:
+    """Of subjects whose lips do not say whether the voice is theirs, those of whom other sources say it.
 
-    There the same face speaks with the same voice, and its lips do follow. Clips of the same source do not count: a
-    film that is dubbed is so from beginning to end, and in some of its clips the lips fit by chance.
+    There the same face speaks, its lips do follow, and the mean over all such appearances is the same voice; the best
+    of many would be alike by chance. Clips of the same source do not count: a film that is dubbed is so from beginning
+    to end, and in some of its clips the lips fit by chance.
 
     Args:
         linked: from `link_subjects`, with these subjects in it.
+        settings: thresholds.
         unconfirmed: their ids.
     """
     source_of = {subject.subject_id: subject.source_id for group in linked.groups for subject in group}
-    return {
-        open_one
-        for link in linked.links
-        for open_one, other in ((link.subject_a, link.subject_b), (link.subject_b, link.subject_a))
-        if link.decision == "linked"
-        and open_one in unconfirmed
-        and other not in unconfirmed
-        and source_of[open_one] != source_of[other]
-    }
+    heard: dict[str, list[float]] = defaultdict(list)
+    for link in linked.links:
+        if link.voice_similarity is None or link.face_similarity < settings.min_face_similarity:
+            continue
+        for open_one, sure in ((link.subject_a, link.subject_b), (link.subject_b, link.subject_a)):
+            if open_one in unconfirmed and sure not in unconfirmed and source_of[open_one] != source_of[sure]:
+                heard[open_one].append(link.voice_similarity)
+    return {name for name, found in heard.items() if np.mean(found) >= settings.min_voice_similarity}
