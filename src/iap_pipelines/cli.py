@@ -11,6 +11,7 @@ from typing import Self
 
 from tqdm.auto import tqdm
 
+from iap_pipelines.identity_card import Consent
 from iap_pipelines.provenance import SigningKey, read_provenance
 from iap_pipelines.types import Subject
 
@@ -25,24 +26,31 @@ EXTRAS = {
     "train-identity": "training",
 }
 """What has to be installed for a command beyond the package itself."""
-SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale", "identity")
+SUBJECT_KEYS = ("face", "voice", "name", "face_scale", "voice_scale", "identity", "lora")
 
 
 @dataclasses.dataclass(frozen=True)
-class IdentityChoice:
-    """A person given by an identity folder or repository, which is read when the command runs."""
+class PersonChoice:
+    """A person of whom something is read when the command runs."""
 
-    source: str
-    scales: dict[str, float]
+    person: Subject | str
+    """or the identity folder or repository of them"""
+    scales: dict[str, float] = dataclasses.field(default_factory=dict)
+    """replace those of an identity"""
+    lora: str | None = None
+    """folder or repository of LoRA weights of this person"""
 
     def load(self) -> Subject:
-        return dataclasses.replace(Subject.from_pretrained(self.source), **self.scales)
+        if isinstance(self.person, Subject):
+            return self.person
+        return dataclasses.replace(Subject.from_pretrained(self.person), **self.scales)
 
 
-def parse_subject(text: str) -> Subject | IdentityChoice:
+def parse_subject(text: str) -> Subject | PersonChoice:
     """
     Read `face=a.png,face=b.png,voice=a.wav,name=Ada,face_scale=1.5`; commas inside paths are fine. Or
-    `identity=org/ada`: an identity folder or repository instead of face and voice.
+    `identity=org/ada`: an identity folder or repository instead of face and voice. `lora=runs/ada/lora` adds LoRA
+    weights of this person.
 
     Raises:
         argparse.ArgumentTypeError: an unknown or repeated key, or a value that [`Subject`] refuses.
@@ -61,11 +69,13 @@ def parse_subject(text: str) -> Subject | IdentityChoice:
     try:
         scales = {key: float(values[key][0]) for key in ("face_scale", "voice_scale") if key in values}
         single = {key: values[key][0] for key in ("voice", "name") if key in values}
+        [lora] = values.get("lora", [None])
         if "identity" not in values:
-            return Subject(face=values.get("face"), **single, **scales)
+            subject = Subject(face=values.get("face"), **single, **scales)
+            return subject if lora is None else PersonChoice(subject, lora=lora)
         if single or "face" in values:
             raise ValueError("identity brings face, voice and name; give only scales with it")
-        return IdentityChoice(values["identity"][0], scales)
+        return PersonChoice(values["identity"][0], scales, lora)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
@@ -153,10 +163,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--subject", required=True, type=parse_subject, metavar="face=F,voice=V,name=N", help="the person"
     )
     identity.add_argument("--description", help="how captions describe the person: 'woman with red hair'")
-    identity.add_argument("--consent", metavar="STATEMENT", help="what the person agreed to, in their own words")
-    identity.add_argument("--consent-date", metavar="YYYY-MM-DD", help="when they said so")
-    identity.add_argument("--allowed-use", dest="allowed_uses", action="append", default=[], help="may be repeated")
-    identity.add_argument("--expires", metavar="YYYY-MM-DD", help="the last day on which the consent holds")
+    _add_consent_arguments(identity)
     identity.add_argument("--lora", type=Path, help="LoRA weights of the person: file or folder")
     identity.add_argument(
         "--contents",
@@ -181,6 +188,10 @@ def build_parser() -> argparse.ArgumentParser:
     publish.add_argument("--revision", help="branch to commit to; created when it is missing")
     publish.add_argument(
         "--remote-code", action="store_true", help="add the code, for those who have diffusers but not this package"
+    )
+    _add_consent_arguments(publish)
+    publish.add_argument(
+        "--no-person", action="store_true", help="the LoRA weights show nobody who exists, so there is nobody to ask"
     )
     publish.set_defaults(run=run_publish)
 
@@ -249,6 +260,15 @@ def _add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("clip.mp4"), help="mp4 file to write (%(default)s)")
     parser.add_argument("--no-provenance", action="store_true", help="do not sign who made the clip into it")
     _add_signing_arguments(parser)
+    parser.add_argument(
+        "--lora",
+        dest="loras",
+        action="append",
+        default=[],
+        metavar="FOLDER_OR_REPO",
+        help="LoRA weights for the whole clip; may be repeated; those of one person: --subject face=F,lora=...",
+    )
+    parser.add_argument("--lora-scale", type=float, help="how strongly LoRA weights act, those of people too (1)")
     parser.add_argument("--negative-prompt", help="what the picture should not be like")
     parser.add_argument("--audio-negative-prompt", help="what the sound should not be like")
     parser.add_argument("--height", type=int, help="pixels; the checkpoint's own choice if not given, as below")
@@ -278,6 +298,28 @@ def _add_signing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signing-key", type=Path, metavar="PEM", help="key of the first of them (IAP_SIGNING_KEY)")
 
 
+def _add_consent_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--consent", metavar="STATEMENT", help="what the person agreed to, in their own words")
+    parser.add_argument("--consent-date", metavar="YYYY-MM-DD", help="when they said so")
+    parser.add_argument("--allowed-use", dest="allowed_uses", action="append", default=[], help="may be repeated")
+    parser.add_argument("--expires", metavar="YYYY-MM-DD", help="the last day on which the consent holds")
+
+
+def _consent(args: argparse.Namespace) -> Consent | None:
+    if (args.consent is None) != (args.consent_date is None):
+        raise ValueError("--consent and --consent-date belong together.")
+    if args.consent is None:
+        if args.allowed_uses or args.expires:
+            raise ValueError("--allowed-use and --expires need --consent.")
+        return None
+    return Consent(
+        statement=args.consent,
+        given_on=args.consent_date,
+        allowed_uses=tuple(args.allowed_uses),
+        expires_on=args.expires,
+    )
+
+
 def _has_cuda() -> bool:
     import torch
 
@@ -290,7 +332,7 @@ def run_generate(args: argparse.Namespace) -> None:
 
     from iap_pipelines import IAPPipeline, export_to_av
     from iap_pipelines.assets import DEMO_PROMPT, EMBEDDED_CHECKPOINT, example_subjects
-    from iap_pipelines.hub.adapters import load_adapters
+    from iap_pipelines.hub.adapters import load_adapters, load_shared_adapters
 
     if args.demo:
         if args.subjects:
@@ -302,10 +344,14 @@ def run_generate(args: argparse.Namespace) -> None:
         raise ValueError("`--signing-key` has no effect with `--no-provenance`.")
     key = None if args.no_provenance else _signing_key(args)
     subjects = _load_people(args.subjects)
+    own_loras = [choice.lora if isinstance(choice, PersonChoice) else None for choice in args.subjects]
+    has_lora = args.loras or any(own_loras) or any(subject.lora is not None for subject in subjects)
+    if args.lora_scale is not None and not has_lora:
+        raise ValueError("`--lora-scale` has no effect without LoRA weights: give `--lora` or `--subject ...,lora=`.")
     pipe = IAPPipeline.from_pretrained(args.model or EMBEDDED_CHECKPOINT, dtype=getattr(torch, args.dtype))
     pipe.to(args.device)
     pipe.set_progress_bar_config(disable=args.quiet)
-    subjects = load_adapters(pipe, subjects)
+    subjects = load_shared_adapters(pipe, load_adapters(pipe, subjects, own_loras), args.loras)
     options = {
         "negative_prompt": args.negative_prompt,
         "audio_negative_prompt": args.audio_negative_prompt,
@@ -319,6 +365,7 @@ def run_generate(args: argparse.Namespace) -> None:
         "face_guidance_scale": args.face_guidance_scale,
         "voice_guidance_scale": args.voice_guidance_scale,
         "compat": args.compat,
+        "attention_kwargs": None if args.lora_scale is None else {"scale": args.lora_scale},
     }
     output = pipe(
         args.prompt,
@@ -424,22 +471,13 @@ def run_synthesize(args: argparse.Namespace) -> None:
 
 def run_identity(args: argparse.Namespace) -> None:
     """Write a person down as a folder that can be used and shared: references, terms, card."""
-    from iap_pipelines import Consent, IAPPipeline
+    from iap_pipelines import IAPPipeline
     from iap_pipelines.assets import EMBEDDED_CHECKPOINT
 
+    if isinstance(args.subject, PersonChoice) and args.subject.lora is not None:
+        raise ValueError("the LoRA weights of an identity are given as `--lora`, not as a part of `--subject`.")
     [subject] = _load_people([args.subject])
-    consent = None
-    if (args.consent is None) != (args.consent_date is None):
-        raise ValueError("--consent and --consent-date belong together.")
-    if args.consent is not None:
-        consent = Consent(
-            statement=args.consent,
-            given_on=args.consent_date,
-            allowed_uses=tuple(args.allowed_uses),
-            expires_on=args.expires,
-        )
-    elif args.allowed_uses or args.expires:
-        raise ValueError("--allowed-use and --expires need --consent.")
+    consent = _consent(args)
     needs_model = args.lora is not None or bool(set(args.contents or ()) - {"references"})
     pipe = None
     if args.model is not None or needs_model:
@@ -472,13 +510,19 @@ def run_publish(args: argparse.Namespace) -> None:
     from iap_pipelines.hub.publishing import publish_folder
 
     url = publish_folder(
-        args.folder, args.repository, private=args.private, revision=args.revision, remote_code=args.remote_code
+        args.folder,
+        args.repository,
+        private=args.private,
+        revision=args.revision,
+        remote_code=args.remote_code,
+        consent=_consent(args),
+        no_person=args.no_person,
     )
     print(url)
 
 
-def _load_people(choices: Sequence[Subject | IdentityChoice]) -> list[Subject]:
-    return [choice.load() if isinstance(choice, IdentityChoice) else choice for choice in choices]
+def _load_people(choices: Sequence[Subject | PersonChoice]) -> list[Subject]:
+    return [choice.load() if isinstance(choice, PersonChoice) else choice for choice in choices]
 
 
 def run_train_identity(args: argparse.Namespace) -> None:

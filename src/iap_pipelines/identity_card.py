@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 
 IDENTITY_FILE = "identity.json"
+CONSENT_FILE = "consent.json"
 VOICE = "voice.flac"
 FACE_LATENTS = "face_latents.safetensors"
 VOICE_LATENTS = "voice_latents.safetensors"
@@ -57,6 +58,25 @@ class Consent(BaseModel):
         if self.expires_on is not None and self.expires_on < self.given_on:
             raise ValueError(f"`expires_on` ({self.expires_on}) lies before `given_on` ({self.given_on}).")
         return self
+
+    def to_json(self) -> str:
+        """The contents of `consent.json`, the file that stands beside LoRA weights of a person."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """
+        Read a folder's `consent.json`.
+
+        Raises:
+            ValueError: it is not valid; one line that names the file.
+            OSError: it cannot be read.
+        """
+        path = Path(folder, CONSENT_FILE)
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ValueError(f"{path}: {_problems(error, 'consent')}") from error
 
 
 class ModelReference(BaseModel):
@@ -159,10 +179,7 @@ class IdentityCard(BaseModel):
         except FileNotFoundError:
             raise ValueError(f"{folder}: it has no {IDENTITY_FILE}, so it is no identity folder.") from None
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc'])) or 'card'}: {problem['msg']}" for problem in error.errors()
-            )
-            raise ValueError(f"{folder / IDENTITY_FILE}: {problems}") from error
+            raise ValueError(f"{folder / IDENTITY_FILE}: {_problems(error, 'card')}") from error
         for name, digest in card.files.items():
             file = folder / name
             if not file.is_file():
@@ -171,6 +188,10 @@ class IdentityCard(BaseModel):
                 raise ValueError(f"{file}: it is not the file that {IDENTITY_FILE} names: its SHA-256 differs.")
         card._folder, card._digest = folder, file_digest(folder / IDENTITY_FILE)
         return card
+
+
+def _problems(error: ValidationError, whole: str) -> str:
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}" for problem in error.errors())
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

@@ -7,16 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import create_repo, upload_folder
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import save_file
 
 from iap_pipelines import IAPPipeline, Subject
+from iap_pipelines.cli import main
 from iap_pipelines.hub.adapters import load_adapters
 from iap_pipelines.hub.publishing import publish_folder
 from iap_pipelines.hub.verification import IdentityEmbeddings, embed_subject
 from iap_pipelines.identity_card import EMBEDDINGS, LORA, IdentityCard
+from iap_pipelines.media import read_video
 from iap_pipelines.perception.interfaces import FaceDetection
 from iap_pipelines.pipelines.fingerprint import model_fingerprint
 from iap_pipelines.pipelines.identity import EncodedIdentity
@@ -281,10 +284,64 @@ def test_lora_weights_of_a_card_act_on_their_owner(hub, ada, tmp_path):
     assert_equal(bound, generate(base, subjects=[replace(back, adapter="ada"), ben]))
 
 
-def save_adapter(folder):
+class Command:
+    """`iap generate` with a tiny model and two people; gives the decoded clip."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        tiny_pipeline().save_pretrained(folder / "model")
+        for name, seed in (("ada", 1), ("ben", 2)):
+            face(seed).save(folder / f"{name}.png")
+
+    def __call__(self, *options, ada="", people=("ada", "ben")):
+        output = self.folder / "clip.mp4"
+        output.unlink(missing_ok=True)
+        who = [f"face={self.folder / name}.png{ada if name == 'ada' else ''}" for name in people]
+        subjects = [word for text in who for word in ("--subject", text)]
+        arguments = ["--model", str(self.folder / "model"), "--output", str(output), "--steps", "1", "--quiet"]
+        prompt = " ".join(f"<S{number}>" for number in range(1, len(people) + 1))
+        status = main(["generate", "--prompt", prompt, "--no-provenance", *arguments, *subjects, *options])
+        return read_video(output)[0].frames if status == 0 else None
+
+
+def test_lora_weights_on_the_command_line(tmp_path, capsys):
+    shared, owned = str(tmp_path / "shared"), str(tmp_path / "owned")
+    save_adapter(shared)
+    save_adapter(owned, auto_mapping={"binding": "references"})
+    clip = Command(tmp_path)
+    plain = clip()
+    everywhere = clip("--lora", shared)
+    of_ada = clip(ada=f",lora={shared}")
+    assert not np.array_equal(plain, everywhere) and not np.array_equal(plain, of_ada)
+    assert not np.array_equal(everywhere, of_ada)
+    assert np.array_equal(of_ada, clip(ada=f",lora={owned}"))
+    for nothing in (clip("--lora", shared, "--lora-scale", "0"), clip("--lora-scale", "0", ada=f",lora={owned}")):
+        assert np.array_equal(plain, nothing)
+    alone = {"people": ("ada",)}
+    assert np.array_equal(clip("--lora", owned, **alone), clip(ada=f",lora={owned}", **alone))
+
+    capsys.readouterr()
+    assert clip("--lora", owned) is None
+    assert f"Give them with their owner: --subject face=...,lora={owned}." in capsys.readouterr().err
+    assert clip("--lora-scale", "0.5") is None
+    assert "`--lora-scale` has no effect without LoRA weights" in capsys.readouterr().err
+
+
+def test_lora_weights_of_a_repository_on_the_command_line(hub, tmp_path, capsys):
+    save_adapter(tmp_path / "lora")
+    create_repo("org/ada-lora")
+    upload_folder(repo_id="org/ada-lora", folder_path=tmp_path / "lora")
+    clip = Command(tmp_path)
+    assert np.array_equal(clip("--lora", "org/ada-lora"), clip("--lora", str(tmp_path / "lora")))
+    capsys.readouterr()
+    assert clip("--lora", "org/nothing") is None
+    assert "iap generate: org/nothing: there is no such repository" in capsys.readouterr().err
+
+
+def save_adapter(folder, **config):
     """LoRA weights as a training run leaves them."""
     transformer = tiny_transformer()
-    transformer.add_adapter(LoraConfig(r=2, target_modules=["attn1.to_q", "attn1.to_v"]), "ada")
+    transformer.add_adapter(LoraConfig(r=2, target_modules=["attn1.to_q", "attn1.to_v"], **config), "ada")
     with torch.no_grad():
         for name, parameter in transformer.named_parameters():
             if "lora_B" in name:

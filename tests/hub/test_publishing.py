@@ -9,10 +9,11 @@ from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 
 from iap_pipelines import Subject
+from iap_pipelines.cli import main
 from iap_pipelines.hub.errors import HubError
 from iap_pipelines.hub.publishing import publish_folder
-from iap_pipelines.identity_card import LORA
-from tests.hub.people import consent
+from iap_pipelines.identity_card import CONSENT_FILE, LORA, Consent
+from tests.hub.people import STATEMENT, consent
 from tests.pipelines.tiny_people import face
 
 
@@ -72,6 +73,7 @@ def adapter(tmp_path):
     folder.mkdir()
     save_file({"transformer.blocks.0.lora_A.weight": torch.randn(20, 20)}, folder / LORA)
     (folder / "README.md").write_text(MODEL_CARD)
+    (folder / CONSENT_FILE).write_text(consent().to_json())
     return folder
 
 
@@ -91,6 +93,40 @@ def test_an_adapter_and_a_dataset_there_and_back(hub, adapter, tmp_path):
     assert ("datasets", "org/data") in hub.repositories
     back = snapshot_download("org/data", repo_type="dataset")
     assert pyarrow.parquet.read_table(f"{back}/data/train-00000-of-00001.parquet") == table
+
+
+def test_lora_weights_of_a_person_need_their_consent(hub, adapter, capsys):
+    (adapter / CONSENT_FILE).unlink()
+    publish = ["publish", str(adapter), "org/adapter"]
+    assert main(publish) == 2
+    said = capsys.readouterr().err
+    assert '--consent "I, ..." --consent-date 2026-11-25' in said and "--no-person" in said
+    assert not hub.repositories
+    assert main([*publish, "--consent", STATEMENT, "--consent-date", "2026-11-01", "--allowed-use", "tests"]) == 0
+    assert hub.model("org/adapter").is_private
+    assert Consent.load(snapshot_download("org/adapter")) == consent()
+    assert not (adapter / CONSENT_FILE).exists()
+
+
+def test_lora_weights_of_nobody_need_no_consent(hub, adapter):
+    with pytest.raises(ValueError, match="`no_person` and a consent exclude each other"):
+        publish_folder(adapter, "org/style", no_person=True)
+    (adapter / CONSENT_FILE).unlink()
+    publish_folder(adapter, "org/style", no_person=True)
+    assert not hub.model("org/style").is_private and CONSENT_FILE not in hub.model("org/style").files()
+
+
+def test_a_consent_that_is_none_is_refused(hub, adapter):
+    (adapter / CONSENT_FILE).write_text('{"statement": "yes", "given_on": "2026-11-01"}')
+    with pytest.raises(ValueError, match="consent.json: statement: "):
+        publish_folder(adapter, "org/adapter")
+    assert not hub.repositories
+
+
+def test_consent_of_a_dataset_is_not_given_in_passing(hub, tmp_path):
+    (tmp_path / "clips.jsonl").write_text("")
+    with pytest.raises(ValueError, match="are for LoRA weights, but .* is of the kind 'dataset'"):
+        publish_folder(tmp_path, "org/data", no_person=True)
 
 
 def test_a_branch_of_its_own(hub, adapter):
@@ -201,7 +237,7 @@ def test_tokens_and_pickles_stay_here(hub, adapter):
     (adapter / "optimizer.pt").unlink()
     (adapter / ".secret").write_text("hf_" + "a" * 34)
     publish_folder(adapter, "org/adapter")
-    assert set(hub.model("org/adapter").files()) == {LORA, "README.md"}
+    assert set(hub.model("org/adapter").files()) == {LORA, "README.md", CONSENT_FILE}
 
 
 def test_what_is_not_ready_is_refused_before_anything_is_sent(hub, adapter, tmp_path):

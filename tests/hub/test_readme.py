@@ -38,7 +38,7 @@ def test_four_commands(hub, repository, tmp_path, monkeypatch, capsys):
 
 def test_an_identity_brings_everything_but_scales(capsys):
     choice = parse_subject("identity=org/ada,face_scale=1.5")
-    assert (choice.source, choice.scales) == ("org/ada", {"face_scale": 1.5})
+    assert (choice.person, choice.scales) == ("org/ada", {"face_scale": 1.5})
     for text in ("identity=org/ada,face=a.png", "identity=org/ada,name=Ada", "identity=a,identity=b"):
         with pytest.raises(argparse.ArgumentTypeError, match="identity"):
             parse_subject(text)

@@ -149,3 +149,10 @@ def test_unknown_projections_are_refused():
 def test_settings_that_contradict_each_other_are_refused(lora_values, changes, message):
     with pytest.raises(ValidationError, match=message):
         TrainingConfig.model_validate(lora_values | changes)
+
+
+def test_weights_of_a_person_are_not_uploaded_without_consent():
+    with pytest.raises(ValueError, match="needs `consent`: what they said as `statement`"):
+        LoraSettings(name="ada", push_to_hub="org/ada")
+    consent = {"statement": "I, Ada Example, agree that clips of me are made.", "given_on": "2026-11-01"}
+    assert LoraSettings(name="ada", push_to_hub="org/ada", consent=consent).consent.given_on.year == 2026

@@ -12,7 +12,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from iap_pipelines.hub.card_check import check_card
 from iap_pipelines.hub.errors import HubError, explained
 from iap_pipelines.hub.remote_code import REMOTE_CODE_REVISION, remote_code_files
-from iap_pipelines.identity_card import IDENTITY_FILE, LORA, IdentityCard
+from iap_pipelines.identity_card import CONSENT_FILE, IDENTITY_FILE, LORA, Consent, IdentityCard
 
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,11 @@ CONSENT_IS_MISSING = (
     "`consent` is missing. A face and a voice belong to a person: ask them, and give what they said as "
     'consent=Consent(statement="I, Ada Example, agree that ...", given_on="2026-11-25", allowed_uses=("research",), '
     'expires_on="2027-11-25"), or on the command line as --consent "I, ..." --consent-date 2026-11-25.'
+)
+
+NOBODY_TO_ASK = (
+    " LoRA weights that show nobody who exists, such as a style or a drawn person, are published with no_person=True "
+    "(--no-person)."
 )
 
 LICENCE_FILE = "LICENSE.md"
@@ -74,6 +79,8 @@ def publish_folder(
     private: bool | None = None,
     revision: str | None = None,
     remote_code: bool = False,
+    consent: Consent | None = None,
+    no_person: bool = False,
     token: str | None = None,
 ) -> str:
     """
@@ -84,25 +91,37 @@ def publish_folder(
     Args:
         folder: what to publish. Hidden files stay behind.
         repo_id: such as `"org/iap"`; created when it is missing.
-        private: of a new repository; `None`: private for identities, else as the account's settings say.
+        private: of a new repository; `None`: private for identities and LoRA weights of people, else as the account's
+            settings say.
         revision: branch to commit to; created when it is missing. `None`: the main one, or `remote-code`.
         remote_code: publish a pipeline with its code, for those who have diffusers alone.
+        consent: what the person agreed to whom LoRA weights show; published as `consent.json`. `None`: what that file
+            of the folder says.
+        no_person: the LoRA weights show nobody who exists, so there is nobody to ask.
         token: what to authenticate with; the one of `hf auth login` or HF_TOKEN if `None`.
 
     Returns:
         The address of the commit.
 
     Raises:
-        ValueError: the folder is not ready; says what is missing.
+        ValueError: the folder is not ready, or a person did not agree; says what is missing.
         HubError: the Hub refuses or cannot be reached; says what to do.
     """
     folder = Path(folder)
     kind = kind_of_folder(folder)
-    files = folder_files(folder)
+    if kind.name != "lora" and (consent is not None or no_person):
+        raise ValueError(
+            f"`consent` and `no_person` are for LoRA weights, but {folder} is of the kind {kind.name!r}; the consent "
+            "of a person is part of their identity card (`iap identity`)."
+        )
+    files: RepositoryFiles = folder_files(folder)
     if kind.name == "identity":
         files = identity_files(folder)
+    if kind.name == "identity" or (kind.name == "lora" and not no_person):
         private = True if private is None else private
     check_files(files)
+    if kind.name == "lora":
+        files = lora_files(folder, files, consent, no_person)
     problems = check_card(folder / "README.md", kind.repo_type)
     if problems:
         raise ValueError(f"{folder / 'README.md'}: {' '.join(problems)} See model_cards/ for templates and examples.")
@@ -163,6 +182,25 @@ def check_files(files: Mapping[str, Path]) -> None:
             raise ValueError(f"{path}: pickles run code when they are loaded. Save weights as safetensors.")
         if path.stat().st_size <= _MAX_TEXT_BYTES and _TOKEN.search(path.read_bytes()):
             raise ValueError(f"{path}: it contains what looks like a Hugging Face access token. Take it out first.")
+
+
+def lora_files(
+    folder: Path, files: Mapping[str, Path], consent: Consent | None, no_person: bool = False
+) -> dict[str, Path | bytes]:
+    """
+    The files of LoRA weights, with the consent of the person whom they show.
+
+    Raises:
+        ValueError: nobody says that the person agreed, or `consent.json` is not valid.
+    """
+    written = Consent.load(folder) if CONSENT_FILE in files else None
+    if no_person:
+        if consent is not None or written is not None:
+            raise ValueError(f"{folder}: `no_person` and a consent exclude each other. Leave out one of them.")
+        return dict(files)
+    if consent is None and written is None:
+        raise ValueError(f"{folder}: {CONSENT_IS_MISSING}{NOBODY_TO_ASK}")
+    return {**files, CONSENT_FILE: consent.to_json().encode()} if consent is not None else dict(files)
 
 
 def identity_files(folder: Path) -> dict[str, Path]:

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from iap_pipelines.identity_card import Consent
 from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
 
 
@@ -149,7 +150,18 @@ class LoraSettings(StrictModel):
     license: str | None = None
     """Of the adapter, as the model card states it; not stated if not given."""
     push_to_hub: str | None = None
-    """Hub repository that the adapter is uploaded to; none if not given."""
+    """Hub repository that the adapter is uploaded to, privately and with `consent`; none if not given."""
+    consent: Consent | None = None
+    """What the person agreed to: `statement`, `given_on`, ...; written beside the weights as `consent.json`."""
+
+    @model_validator(mode="after")
+    def _check_consent(self) -> Self:
+        if self.push_to_hub and self.consent is None:
+            raise ValueError(
+                "`push_to_hub` publishes weights of a person, so it needs `consent`: what they said as `statement`, "
+                "and when as `given_on`. Weights of nobody who exists: `iap publish --no-person`, after training."
+            )
+        return self
 
 
 class DropoutSettings(StrictModel):

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from iap_pipelines.data.clip_folder import ClipEntry
+from iap_pipelines.identity_card import CONSENT_FILE
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.export import build_pipeline, export_pipeline
@@ -71,6 +72,8 @@ class RunResults:
             export_pipeline(self.pipeline(model), self.folder, getattr(torch, self.config.export.dtype))
         else:
             save_adapter(model.transformer, self.config.lora, self.folder)
+            if self.config.lora.consent is not None:
+                (self.folder / CONSENT_FILE).write_text(self.config.lora.consent.to_json(), encoding="utf-8")
         facts = RunFacts(
             clips=tuple(self.clips),
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
