@@ -17,13 +17,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path, help="YAML file")
     parser.add_argument("--num-threads", type=int, help="threads of this process; PyTorch's choice if not given")
-    for key in ("world", "voices", "output"):
+    for key in ("world", "voices", "codecs", "output"):
         parser.add_argument(f"--{key}", help=f"replaces `{key}` of the file")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
-    given = {key: getattr(args, key) for key in ("world", "voices", "output") if getattr(args, key) is not None}
+    given = {key: getattr(args, key) for key in ("world", "voices", "codecs", "output") if getattr(args, key) is not None}
     config = load_recogniser_config(args.config).model_copy(update=given)
     for folder in train_recognisers(config):
         print(folder)

@@ -62,7 +62,7 @@ def test_clips_become_a_folder_to_train_on(base, clips, tmp_path):
 def test_an_adapter_from_the_command_line(base, clips, tmp_path, capsys):
     output = tmp_path / "ada"
     arguments = ["train-identity", "--clips", str(clips), "--base", base, "--name", "ada", "--output", str(output)]
-    assert main([*arguments, "--steps", "3", "--set", "lora.rank=2", "optimization.warmup_steps=0"]) == 0
+    assert main([*arguments, "--steps", "3", "--set", "lora.rank=2", "--set", "optimization.warmup_steps=0"]) == 0
     assert Path(capsys.readouterr().out.splitlines()[-1]) == output / "lora"
     steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert main([*arguments, "--steps", "3", "--set", "lora.rank=2"]) == 0  # it is through, and stays as it is
