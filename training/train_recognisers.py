@@ -23,7 +23,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
-    given = {key: getattr(args, key) for key in ("world", "voices", "codecs", "output") if getattr(args, key) is not None}
+    given = {
+        key: getattr(args, key) for key in ("world", "voices", "codecs", "output") if getattr(args, key) is not None
+    }
     config = load_recogniser_config(args.config).model_copy(update=given)
     for folder in train_recognisers(config):
         print(folder)
