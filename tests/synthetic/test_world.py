@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,11 @@ def test_unknown_settings_are_refused():
 def test_sound_needs_a_bank(world):
     with pytest.raises(ValueError, match="`bank`"):
         World(world.config).render_clip(0)
+
+
+def test_more_lines_are_said_in_a_row(world):
+    world = World(replace(world.config, lines_per_turn=3, num_frames=75), world.bank)
+    for index in clips(world, 2)[:4]:
+        subjects = [line["subject"] for line in world.describe_clip(index)["lines"]]
+        assert len(subjects) == 6 and len(set(subjects[:3])) == len(set(subjects[3:])) == 1
+        assert subjects[0] != subjects[3]

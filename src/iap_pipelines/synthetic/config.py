@@ -25,6 +25,8 @@ class WorldConfig:
     height: int = 96
     """Of every picture, in pixels. Widths follow: 1, 4/3 and 5/3 of it for one, two and three people."""
     num_frames: int = 25
+    lines_per_turn: int = 1
+    """How many lines everybody says in a row. A line takes about a second: more of them need more frames."""
     frame_rate: float = 12.5
     num_reference_views: int = 5
     num_reference_voices: int = 3
@@ -40,6 +42,7 @@ class WorldConfig:
             "num_identities",
             "clips_per_identity",
             "num_frames",
+            "lines_per_turn",
             "num_reference_views",
             "num_reference_voices",
         ):

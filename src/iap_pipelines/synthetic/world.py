@@ -147,7 +147,8 @@ class World:
 
     def _speak(self, identities: tuple[int, ...], generator: np.random.Generator) -> Utterance:
         banks = [self._bank().words(index) for index in identities]
-        order = [int(position) for position in generator.permutation(len(identities))]
+        speakers = generator.permutation(len(identities)).tolist()
+        order = [position for position in speakers for _ in range(self.config.lines_per_turn)]
         counts = {1: (2, 3), 2: (1, 2), 3: (1, 1)}[len(identities)]
         wanted = [int(generator.integers(counts[0], counts[1] + 1)) for _ in order]
         for _ in range(_SPEECH_ATTEMPTS):
@@ -158,9 +159,7 @@ class World:
             longest = max(wanted)
             wanted = [max(count - 1, 1) if count == longest else count for count in wanted]
         seconds = self.config.num_samples / SAMPLING_RATE
-        raise ValueError(
-            f"`num_frames` leaves {seconds:.2f} s, too short for one word by each of {len(order)} people."
-        )
+        raise ValueError(f"`num_frames` leaves {seconds:.2f} s, too short for {len(order)} lines of one word.")
 
     def _record(
         self, clip_index: int, identities: tuple[int, ...], scene: str, utterance: Utterance, generic: bool

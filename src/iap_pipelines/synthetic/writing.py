@@ -79,7 +79,7 @@ def _claim(out: Path, config: WorldConfig) -> None:
     path = out / "world.json"
     mine = json.loads(json.dumps(asdict(config)))
     if path.exists():
-        found = json.loads(path.read_text())["config"]
+        found = asdict(WorldConfig.from_dict(json.loads(path.read_text())["config"]))
         different = sorted(key for key in mine.keys() | found.keys() if mine.get(key) != found.get(key))
         if different:
             raise ValueError(
