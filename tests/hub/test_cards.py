@@ -74,9 +74,12 @@ def test_every_number_comes_with_its_command():
 def test_scores_are_rendered_with_interval_and_command():
     facts = CardFacts.load(CARDS / "facts" / "iap_tiny.yaml")
     score = {"name": "face similarity", "value": 0.5, "interval": "[0.4, 0.6]", "better": "higher", "on": "10 clips"}
-    text = render_card("model", facts.metadata, facts.facts | {"scores": [score | {"command": "iap evaluate x"}]})
+    changes = {"scores": [score | {"command": "iap evaluate x"}], "not_measured": "Nothing was measured."}
+    text = render_card("model", facts.metadata, facts.facts | changes)
     assert "| face similarity | 0.5 | [0.4, 0.6] | higher | 10 clips |" in text and "\niap evaluate x\n" in text
-    assert facts.facts["not_measured"].strip() not in text
+    assert "Nothing was measured." not in text
+    text = render_card("model", facts.metadata, facts.facts | changes | {"scores": []})
+    assert "Nothing was measured." in text and "iap evaluate x" not in text
 
 
 def test_a_missing_fact_is_named():
