@@ -30,6 +30,13 @@ def test_the_exported_folder_generates(exporting):
     assert output.frames.shape == (1, 5, 32, 64, 3)
 
 
+def test_an_exported_folder_does_not_say_where_its_parts_came_from(exporting):
+    train(exporting)
+    configs = list((Path(exporting["output"]) / "pipeline").rglob("*.json"))
+    assert {path.parent.name for path in configs} >= {"vae", "audio_vae", "vocoder", "transformer"}
+    assert not [path for path in configs if "_name_or_path" in path.read_text()]
+
+
 def test_the_next_stage_starts_where_the_last_one_ended(exporting, tmp_path):
     first = train(exporting)
     folder = str(Path(exporting["output"]) / "pipeline")

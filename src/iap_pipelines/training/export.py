@@ -1,5 +1,6 @@
 """A trained model as a pipeline folder that `IAPPipeline.from_pretrained` loads."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -72,6 +73,7 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
         for module in _modules(pipeline).values():
             module.to(dtype)
         pipeline.save_pretrained(partial, safe_serialization=True)
+        _forget_origins(partial)
     finally:
         for name, module in _modules(pipeline).items():
             module.to(torch.float32).load_state_dict(kept[name])
@@ -79,6 +81,14 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(partial, folder)
+
+
+def _forget_origins(folder: Path) -> None:
+    """Diffusers writes into a config where the model was loaded from: a folder of this machine, no use elsewhere."""
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _modules(pipeline: IAPPipeline) -> dict[str, torch.nn.Module]:
