@@ -59,6 +59,10 @@ class Consent(BaseModel):
             raise ValueError(f"`expires_on` ({self.expires_on}) lies before `given_on` ({self.given_on}).")
         return self
 
+    def has_ended(self, today: date) -> bool:
+        """Whether it does not hold any more on this day."""
+        return self.expires_on is not None and self.expires_on < today
+
     def to_json(self) -> str:
         """The contents of `consent.json`, the file that stands beside LoRA weights of a person."""
         return self.model_dump_json(indent=2) + "\n"
@@ -155,7 +159,7 @@ class IdentityCard(BaseModel):
 
     def is_expired(self, today: date) -> bool:
         """Whether consent has ended before `today`."""
-        return self.consent is not None and self.consent.expires_on is not None and self.consent.expires_on < today
+        return self.consent is not None and self.consent.has_ended(today)
 
     def path(self, name: str) -> Path | None:
         """Where a file of the card lies; `None` if the card has no such file, or was not loaded from a folder."""

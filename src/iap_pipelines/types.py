@@ -252,7 +252,7 @@ class Subject:
             pipe: the `IAPPipeline` that latents, keys and values or LoRA weights belong to.
             contents: what to write of the person: ``references`` (pictures and recording), ``latents``,
                 ``keys_and_values`` (for the pipeline's own clip length, as ``<S1>``), in any combination.
-                ``None``: the references, or what the card holds instead of them.
+                ``None``: the references and what the card holds besides them or instead.
             lora: file or folder of LoRA weights of this person.
             embeddings: `IdentityEmbeddings` of the person, for verification (`hub/verification.py`).
 

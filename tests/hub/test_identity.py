@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -13,15 +15,15 @@ from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import save_file
 
-from iap_pipelines import IAPPipeline, Subject
+from iap_pipelines import Consent, IAPPipeline, Subject
 from iap_pipelines.cli import main
 from iap_pipelines.hub.adapters import load_adapters
 from iap_pipelines.hub.publishing import publish_folder
 from iap_pipelines.hub.verification import IdentityEmbeddings, embed_subject
-from iap_pipelines.identity_card import EMBEDDINGS, LORA, IdentityCard
+from iap_pipelines.identity_card import CONSENT_FILE, EMBEDDINGS, LORA, IdentityCard
 from iap_pipelines.media import read_video
 from iap_pipelines.perception.interfaces import FaceDetection
-from iap_pipelines.pipelines.fingerprint import model_fingerprint
+from iap_pipelines.pipelines.fingerprint import LEARNED_ON, model_fingerprint
 from iap_pipelines.pipelines.identity import EncodedIdentity
 from tests.hub.people import STATEMENT, consent
 from tests.pipelines.tiny_components import tiny_pipeline, tiny_transformer
@@ -177,6 +179,39 @@ def test_an_expired_card_warns(ada, tmp_path, caplog):
     assert "the consent of Ada ended on 2026-11-02" in caplog.text
 
 
+def test_what_has_expired_is_not_published_until_it_is_renewed(hub, ada, tmp_path, capsys):
+    ada.save_pretrained(tmp_path / "ada", consent=consent(expires_on="2026-11-02"))
+    with pytest.raises(ValueError, match="the consent of Ada ended on 2026-11-02, so nothing is published. Ask again"):
+        Subject.from_pretrained(tmp_path / "ada").push_to_hub("org/ada")
+    folder = str(tmp_path / "ada")
+    assert main(["publish", folder, "org/ada"]) == 2
+    said = capsys.readouterr().err
+    assert "ended on 2026-11-02" in said and not hub.requests
+    # The command that the message names renews it.
+    renew = shlex.split(re.search("`(iap identity .*?)`", said)[1].replace("YYYY-MM-DD", "2026-11-20"))
+    assert main([*renew[1:], "--description", "woman"]) == 2  # "I, ..." is no statement
+    assert main([STATEMENT if word == "I, ..." else word for word in renew[1:]]) == 0
+    assert main(["publish", folder, "org/ada"]) == 0
+    assert IdentityCard.load(folder).consent == Consent(statement=STATEMENT, given_on="2026-11-20")
+    assert b"2026-11-02" not in hub.model("org/ada").files()["LICENSE.md"].data
+
+
+def test_a_renewed_card_keeps_what_it_holds(pipe, other_pipe, ada, tmp_path):
+    save_adapter(tmp_path / "lora")
+    contents = ("references", "latents", "keys_and_values")
+    ada.save_pretrained(tmp_path / "ada", pipe=pipe, contents=contents, lora=tmp_path / "lora")
+    before = IdentityCard.load(tmp_path / "ada")
+    back = Subject.from_pretrained(tmp_path / "ada")
+    back.save_pretrained(tmp_path / "ada", consent=consent())
+    after = IdentityCard.load(tmp_path / "ada")
+    assert after.files == before.files and after.base_model == before.base_model and after.consent == consent()
+    for kept in ({}, {"contents": "references"}):
+        with pytest.raises(ValueError, match="the card of Ada belongs to the model"):
+            back.save_pretrained(tmp_path / "other", pipe=other_pipe, **kept)
+    replace(back, face=face(5)).save_pretrained(tmp_path / "new", lora=tmp_path / "lora", pipe=other_pipe)
+    assert set(IdentityCard.load(tmp_path / "new").files) == {"views/0.png", "voice.flac", LORA}
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -302,6 +337,39 @@ class Command:
         prompt = " ".join(f"<S{number}>" for number in range(1, len(people) + 1))
         status = main(["generate", "--prompt", prompt, "--no-provenance", *arguments, *subjects, *options])
         return read_video(output)[0].frames if status == 0 else None
+
+
+def test_an_adapter_knows_its_model(tmp_path):
+    base, other = tiny_pipeline(), tiny_pipeline()
+    with torch.no_grad():
+        other.transformer.blocks[0].video.attn1.to_q.bias.neg_()
+    learned_on = {LEARNED_ON: model_fingerprint(base.transformer)}
+    save_adapter(tmp_path, auto_mapping={"binding": "references"} | learned_on)
+    with pytest.raises(ValueError, match="learned on another model .* Load the model that their card names"):
+        other.load_lora_weights(tmp_path, adapter_name="ada")
+    assert not getattr(other.transformer, "peft_config", {})
+    for name in ("ada", "again"):  # the second one onto a model that has an adapter already
+        base.load_lora_weights(tmp_path, adapter_name=name)
+    assert base.transformer.peft_config["ada"].auto_mapping == {"binding": "references"} | learned_on
+
+
+@pytest.mark.parametrize("where", ["folder", "repository", "identity"])
+def test_lora_weights_of_an_expired_consent_warn(hub, ada, tmp_path, caplog, where):
+    save_adapter(tmp_path / "lora")
+    source = tmp_path / "lora"
+    ended = consent(expires_on="2026-11-02")
+    if where == "identity":
+        source = tmp_path / "ada"
+        ada.save_pretrained(source, consent=ended, pipe=tiny_pipeline(), lora=tmp_path / "lora")
+    else:
+        (source / CONSENT_FILE).write_text(ended.to_json())
+    if where == "repository":
+        create_repo("org/ada-lora")
+        upload_folder(repo_id="org/ada-lora", folder_path=source)
+        source = "org/ada-lora"
+    [bound] = load_adapters(tiny_pipeline(), [ada], [source])
+    assert bound.adapter == "subject_1"
+    assert "LoRA weights show ended on 2026-11-02" in caplog.text
 
 
 def test_lora_weights_on_the_command_line(tmp_path, capsys):

@@ -123,6 +123,44 @@ def test_a_consent_that_is_none_is_refused(hub, adapter):
     assert not hub.repositories
 
 
+def test_lora_weights_whose_consent_has_ended_are_refused(hub, adapter, capsys):
+    (adapter / CONSENT_FILE).write_text(consent(expires_on="2026-11-02").to_json())
+    publish = ["publish", str(adapter), "org/adapter"]
+    assert main(publish) == 2
+    said = capsys.readouterr().err
+    assert "the consent of the person ended on 2026-11-02" in said and f"iap publish {adapter} REPOSITORY" in said
+    assert not hub.requests
+    assert main([*publish, "--consent", STATEMENT, "--consent-date", "2026-11-20"]) == 0
+    assert Consent.load(snapshot_download("org/adapter")).expires_on is None
+
+
+@pytest.mark.parametrize(("expires_on", "is_refused"), [("2026-11-02", True), ("9999-01-01", False), (None, False)])
+def test_a_dataset_of_people_whose_consent_has_ended_is_refused(hub, tmp_path, expires_on, is_refused):
+    import pyarrow
+    import pyarrow.parquet
+
+    (tmp_path / "identities").mkdir()
+    agreed = {"status": "given", "expires_on": expires_on}
+    people = [
+        {"identity_id": name, "consent": agreed if name == "ada" else agreed | {"expires_on": None}}
+        for name in ("ben", "ada")
+    ]
+    schema = pyarrow.schema(
+        [
+            ("identity_id", pyarrow.string()),
+            ("consent", pyarrow.struct([("status", pyarrow.string()), ("expires_on", pyarrow.string())])),
+        ]
+    )
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(people, schema), tmp_path / "identities" / "train-0.parquet")
+    (tmp_path / "README.md").write_text(DATASET_CARD.replace("data/train-*", "identities/train-*"))
+    if is_refused:
+        with pytest.raises(ValueError, match=r"consent of ada ended on 2026-11-02.*`consent.jsonl`.*build it again"):
+            publish_folder(tmp_path, "org/data")
+        assert not hub.requests
+    else:
+        assert publish_folder(tmp_path, "org/data")
+
+
 def test_consent_of_a_dataset_is_not_given_in_passing(hub, tmp_path):
     (tmp_path / "clips.jsonl").write_text("")
     with pytest.raises(ValueError, match="are for LoRA weights, but .* is of the kind 'dataset'"):

@@ -11,6 +11,7 @@ from PIL import Image
 from iap_pipelines import IAPPipeline, Subject, export_to_av
 from iap_pipelines.cli import main
 from iap_pipelines.data.clip_folder import read_clips
+from iap_pipelines.pipelines.fingerprint import LEARNED_ON, model_fingerprint
 from iap_pipelines.training.personal_clips import find_clips, fit_frames, prepare_personal_clips
 from tests.pipelines.tiny_components import tiny_pipeline
 from tests.pipelines.tiny_people import face, generate
@@ -71,6 +72,7 @@ def test_an_adapter_from_the_command_line(base, clips, tmp_path, capsys):
     pipe.set_progress_bar_config(disable=True)
     pipe.load_lora_weights(output / "lora", adapter_name="ada")
     assert pipe.transformer.peft_config["ada"].r == 2
+    assert pipe.transformer.peft_config["ada"].auto_mapping[LEARNED_ON] == model_fingerprint(pipe.transformer)
     ada = Subject(face=Image.open(clips / "faces" / "0.png"))
     plain, adapted = (generate(pipe, subjects=[Subject(ada.face, adapter=adapter)]) for adapter in (None, "ada"))
     assert not torch.equal(plain.video, adapted.video)

@@ -1,15 +1,24 @@
 """LoRA weights that come with people, each bound to its own person, or for everybody in a clip."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 
 from iap_pipelines.hub.errors import explained
+from iap_pipelines.identity_card import CONSENT_FILE, IDENTITY_FILE, Consent, IdentityCard
 from iap_pipelines.pipelines.fingerprint import check_model
 from iap_pipelines.pipelines.lora_iap import owned_adapters
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.types import Subject
 
+
+logger = logging.getLogger(__name__)
 
 LoraSource = str | os.PathLike[str]
 """A folder, file or repository of LoRA weights."""
@@ -89,3 +98,33 @@ def load_shared_adapters(
 def _load(pipe: IAPPipeline, source: LoraSource, name: str) -> None:
     with explained(str(source)):
         pipe.load_lora_weights(source, adapter_name=name)
+        consent = _find_consent(source)
+    if consent is not None and consent.has_ended(date.today()):
+        logger.warning(
+            "%s: the consent of the person whom these LoRA weights show ended on %s. Ask for a new one before you "
+            "make clips.",
+            source,
+            consent.expires_on,
+        )
+
+
+def _find_consent(source: LoraSource) -> Consent | None:
+    """What stands beside LoRA weights: a consent, an identity card with one, or nothing."""
+    path = Path(source)
+    if path.exists():
+        folder = path if path.is_dir() else path.parent
+        if (folder / CONSENT_FILE).is_file():
+            return Consent.load(folder)
+        return IdentityCard.load(folder).consent if (folder / IDENTITY_FILE).is_file() else None
+    file = _download(str(source), CONSENT_FILE)
+    if file is not None:
+        return Consent.load(file.parent)
+    file = _download(str(source), IDENTITY_FILE)
+    return IdentityCard.model_validate_json(file.read_bytes()).consent if file is not None else None
+
+
+def _download(repo_id: str, name: str) -> Path | None:
+    try:
+        return Path(hf_hub_download(repo_id, name))
+    except EntryNotFoundError:  # nor in the cache, without a connection
+        return None

@@ -15,7 +15,13 @@ from safetensors.torch import save_file
 
 from iap_pipelines.hub.cards import render_card
 from iap_pipelines.hub.errors import explained
-from iap_pipelines.hub.publishing import CONSENT_IS_MISSING, LICENCE_FILE, publish_folder
+from iap_pipelines.hub.publishing import (
+    CONSENT_IS_MISSING,
+    LICENCE_FILE,
+    RENEWED_CARD,
+    check_consent_holds,
+    publish_folder,
+)
 from iap_pipelines.hub.verification import IdentityEmbeddings
 from iap_pipelines.identity_card import (
     EMBEDDINGS,
@@ -32,7 +38,7 @@ from iap_pipelines.identity_card import (
     file_digest,
 )
 from iap_pipelines.media import export_sound, read_audio, read_image
-from iap_pipelines.pipelines.fingerprint import model_fingerprint
+from iap_pipelines.pipelines.fingerprint import check_model, model_fingerprint
 from iap_pipelines.pipelines.identity import LoadedIdentity, LoadedSubject
 from iap_pipelines.pipelines.model_provenance import model_provenance
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
@@ -54,7 +60,7 @@ def load_subject(name_or_path: str | os.PathLike[str], **hub_kwargs: Any) -> Sub
     card = IdentityCard.load(folder)
     if card.is_expired(date.today()):
         logger.warning(
-            "%s: the consent of %s ended on %s. Ask for a new one before you make clips.",
+            "%s: the consent of %s ended on %s. Ask for a new one before you make clips; it cannot be published.",
             name_or_path,
             card.name,
             card.consent.expires_on,
@@ -80,15 +86,20 @@ def save_subject(
     known = subject.card
     description = description or (known and known.description)
     consent = consent or (known and known.consent)
+    kept = _kept_files(subject, contents, lora)
+    if kept and pipe is not None:
+        check_model(known.base_model, pipe.transformer, pipe._loaded_from, f"the card of {known.name}")
     base_model = _reference(pipe) if pipe is not None else (known and known.base_model)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
+        for path in kept:
+            shutil.copyfile(path, partial / path.name)
         _write_contents(subject, partial, pipe, _checked_contents(contents, subject))
-        _copy_lora(lora or subject.lora, partial)
+        _copy_lora(lora, partial)
         if embeddings is not None:
             embeddings.save(partial / EMBEDDINGS)
-        elif known and known.path(EMBEDDINGS):
+        elif known and known.path(EMBEDDINGS) and _shows_the_same(subject, known):
             shutil.copyfile(known.path(EMBEDDINGS), partial / EMBEDDINGS)
         card = IdentityCard(
             name=subject.name or folder.name,
@@ -117,8 +128,10 @@ def push_subject(
     subject: Subject, repo_id: str, *, private: bool = True, token: str | None = None, **save_kwargs: Any
 ) -> str:
     """Publish a person; see [`Subject.push_to_hub`]."""
-    if save_kwargs.get("consent") is None and (subject.card is None or subject.card.consent is None):
+    consent = save_kwargs.get("consent") or (subject.card and subject.card.consent)
+    if consent is None:
         raise ValueError(CONSENT_IS_MISSING)
+    check_consent_holds(consent, "", subject.name or "this person", RENEWED_CARD.format(folder="FOLDER"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, repo_id.rpartition("/")[2])
         save_subject(subject, folder, **save_kwargs)
@@ -170,12 +183,6 @@ def _checked_contents(contents: Iterable[str] | None, subject: Subject) -> tuple
 
 
 def _write_contents(subject: Subject, folder: Path, pipe: IAPPipeline | None, contents: tuple[str, ...]) -> None:
-    if not contents:  # a card of latents, or of keys and values, that goes on as it is
-        for name in (FACE_LATENTS, VOICE_LATENTS, KEYS_AND_VALUES):
-            path = subject.card and subject.card.path(name)
-            if path:
-                shutil.copyfile(path, folder / name)
-        return
     if "references" in contents:
         _write_references(subject, folder)
     if set(contents) - {"references"}:
@@ -186,6 +193,24 @@ def _write_contents(subject: Subject, folder: Path, pipe: IAPPipeline | None, co
             _write_latents(person, folder, pipe)
         if "keys_and_values" in contents:
             pipe.encode_identity([subject]).save(folder / KEYS_AND_VALUES)
+
+
+def _kept_files(subject: Subject, contents: Iterable[str] | None, lora: str | os.PathLike[str] | None) -> list[Path]:
+    """Files of the card that fit one model and go on as they are, unless the person was given others."""
+    card = subject.card
+    if card is None:
+        return []
+    names = []
+    if contents is None and _shows_the_same(subject, card):
+        names += [FACE_LATENTS, VOICE_LATENTS, KEYS_AND_VALUES]
+    if lora is None:
+        names.append(LORA)
+    return [path for name in names if (path := card.path(name))]
+
+
+def _shows_the_same(subject: Subject, card: IdentityCard) -> bool:
+    views, voice = tuple(card.path(view) for view in card.views), card.path(VOICE)
+    return subject.views in ((), views) and subject.voice in (None, voice)
 
 
 def _write_references(subject: Subject, folder: Path) -> None:

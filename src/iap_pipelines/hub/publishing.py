@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -29,6 +30,19 @@ CONSENT_IS_MISSING = (
 NOBODY_TO_ASK = (
     " LoRA weights that show nobody who exists, such as a style or a drawn person, are published with no_person=True "
     "(--no-person)."
+)
+
+CONSENT_HAS_ENDED = (
+    "the consent of {who} ended on {day}, so nothing is published. Ask again; if they agree, write down what they say "
+    "now as "
+)
+RENEWED_CARD = (
+    '`iap identity {folder} --subject identity={folder} --consent "I, ..." --consent-date YYYY-MM-DD`, or in Python '
+    "as consent=Consent(...)."
+)
+_RENEWED_LORA = '`iap publish {folder} REPOSITORY --consent "I, ..." --consent-date YYYY-MM-DD`.'
+_RENEWED_DATASET = (
+    "lines of `consent.jsonl` in the folder that the dataset is built from, or leave them out, and build it again."
 )
 
 LICENCE_FILE = "LICENSE.md"
@@ -122,6 +136,8 @@ def publish_folder(
     check_files(files)
     if kind.name == "lora":
         files = lora_files(folder, files, consent, no_person)
+    if kind.name == "dataset":
+        check_consents_of_dataset(folder)
     problems = check_card(folder / "README.md", kind.repo_type)
     if problems:
         raise ValueError(f"{folder / 'README.md'}: {' '.join(problems)} See model_cards/ for templates and examples.")
@@ -191,7 +207,7 @@ def lora_files(
     The files of LoRA weights, with the consent of the person whom they show.
 
     Raises:
-        ValueError: nobody says that the person agreed, or `consent.json` is not valid.
+        ValueError: nobody says that the person agreed, `consent.json` is not valid, or the consent has ended.
     """
     written = Consent.load(folder) if CONSENT_FILE in files else None
     if no_person:
@@ -200,6 +216,7 @@ def lora_files(
         return dict(files)
     if consent is None and written is None:
         raise ValueError(f"{folder}: {CONSENT_IS_MISSING}{NOBODY_TO_ASK}")
+    check_consent_holds(consent or written, f"{folder}: ", "the person", _RENEWED_LORA.format(folder=folder))
     return {**files, CONSENT_FILE: consent.to_json().encode()} if consent is not None else dict(files)
 
 
@@ -208,10 +225,50 @@ def identity_files(folder: Path) -> dict[str, Path]:
     The files of an identity card, and nothing else that lies beside them.
 
     Raises:
-        ValueError: the card is not valid, or the person did not agree.
+        ValueError: the card is not valid, the person did not agree, or their consent has ended.
     """
     card = IdentityCard.load(folder)
     if card.consent is None:
         raise ValueError(f"{folder}: {CONSENT_IS_MISSING}")
+    check_consent_holds(card.consent, f"{folder}: ", card.name, RENEWED_CARD.format(folder=folder))
     names = (IDENTITY_FILE, "README.md", LICENCE_FILE, *card.files)
     return {name: folder / name for name in names if (folder / name).is_file()}
+
+
+def check_consent_holds(consent: Consent, where: str, who: str, renewal: str) -> None:
+    """
+    Refuse a consent that has ended.
+
+    Args:
+        consent: what the person agreed to.
+        where: begins the message: the folder with `": "`, or nothing.
+        who: whose consent it is.
+        renewal: ends the message: how a new one is written down.
+
+    Raises:
+        ValueError: its last day has passed.
+    """
+    if consent.has_ended(date.today()):
+        raise ValueError(f"{where}{CONSENT_HAS_ENDED.format(who=who, day=consent.expires_on)}{renewal}")
+
+
+def check_consents_of_dataset(folder: Path) -> None:
+    """
+    Refuse a dataset that shows people whose consent has ended; its config `identities` says what everybody agreed to.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    shards = sorted(folder.glob("identities/*.parquet"))
+    if not shards:
+        return
+    import pyarrow.parquet as pq  # in the extras with which datasets are made
+
+    for shard in shards:
+        if not {"identity_id", "consent"} <= set(pq.read_schema(shard).names):
+            continue
+        for row in pq.read_table(shard, columns=["identity_id", "consent"]).to_pylist():
+            end = row["consent"]["expires_on"]
+            if end is not None and date.fromisoformat(end) < date.today():
+                ended = CONSENT_HAS_ENDED.format(who=row["identity_id"], day=end)
+                raise ValueError(f"{folder}: {ended}{_RENEWED_DATASET}")

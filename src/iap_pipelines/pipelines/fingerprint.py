@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from diffusers.utils import logging
@@ -10,6 +12,9 @@ from iap_pipelines.identity_card import ModelReference
 
 
 logger = logging.get_logger(__name__)
+
+LEARNED_ON = "base_model_fingerprint"
+"""Entry of an adapter's `auto_mapping` (which peft keeps as it is): the model that it was learned on."""
 
 
 def model_fingerprint(transformer: torch.nn.Module) -> str | None:
@@ -66,3 +71,24 @@ def check_model(
         )
     if not found and loaded_from is None:
         logger.warning("%s belongs to the model %r; whether this is it cannot be told.", who, expected.name)
+
+
+def check_adapter(metadata: Mapping[str, Any] | None, transformer: torch.nn.Module, component: str) -> None:
+    """
+    Refuse LoRA weights that were learned on another model; those that do not say on which are taken.
+
+    Args:
+        metadata: configuration that is stored with the weights, by dotted key.
+        transformer: that is to get them.
+        component: name of it in the keys of `metadata`.
+
+    Raises:
+        ValueError: fingerprints differ.
+    """
+    expected = ((metadata or {}).get(f"{component}.auto_mapping") or {}).get(LEARNED_ON)
+    found = model_fingerprint(transformer) if expected else None
+    if found and found != expected:
+        raise ValueError(
+            f"These LoRA weights were learned on another model (fingerprint {expected[:12]}) than this pipeline's "
+            f"({found[:12]}). Load the model that their card names, or learn them again on this one."
+        )

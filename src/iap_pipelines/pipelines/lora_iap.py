@@ -11,6 +11,8 @@ from huggingface_hub.utils import validate_hf_hub_args
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from iap_pipelines.pipelines.fingerprint import check_adapter
+
 
 class IAPLoraLoaderMixin(LoraBaseMixin):
     """Load LoRA layers into [`IAPTransformer3DModel`]. Specific to [`IAPPipeline`]."""
@@ -70,6 +72,9 @@ class IAPLoraLoaderMixin(LoraBaseMixin):
             hotswap: replace the weights of the adapter of that name in place.
             low_cpu_mem_usage: load without first initialising random LoRA weights.
             kwargs: see [`lora_state_dict`].
+
+        Raises:
+            ValueError: these are no LoRA weights, or they say that they were learned on another model.
         """
         state_dict, metadata = self.lora_state_dict(
             pretrained_model_name_or_path_or_dict, return_lora_metadata=True, **kwargs
@@ -77,6 +82,7 @@ class IAPLoraLoaderMixin(LoraBaseMixin):
         foreign = [key for key in state_dict if "lora" not in key]
         if foreign:
             raise ValueError(f"Invalid LoRA checkpoint: keys without 'lora' in their name, such as {foreign[:3]}.")
+        check_adapter(metadata, self.transformer, self.transformer_name)
         self.transformer.load_lora_adapter(
             state_dict,
             network_alphas=None,

@@ -10,6 +10,7 @@ from peft.utils import get_peft_model_state_dict
 from torch import nn
 
 from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
+from iap_pipelines.pipelines.fingerprint import LEARNED_ON, model_fingerprint
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.config import LoraSettings
 from iap_pipelines.training.training_model import IAPTrainingModel
@@ -97,6 +98,7 @@ def save_adapter(transformer: IAPTransformer3DModel, settings: LoraSettings, fol
     dtype = getattr(torch, settings.dtype)
     metadata = transformer.peft_config[settings.name].to_dict()
     metadata["target_modules"] = sorted(metadata["target_modules"])  # a set, which JSON does not know
+    metadata["auto_mapping"] = metadata["auto_mapping"] | {LEARNED_ON: model_fingerprint(transformer)}
     IAPPipeline.save_lora_weights(
         folder,
         transformer_lora_layers={name: tensor.cpu().to(dtype) for name, tensor in weights.items()},
