@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 
 LARGE_SUFFIXES = (".safetensors", ".parquet", ".mp4", ".flac", ".wav")
@@ -38,6 +39,21 @@ class StoredFile:
 
 
 Tree = dict[str, StoredFile]
+
+
+def tree_entries(tree: Tree) -> dict[str, dict]:
+    """What is listed of a tree: its files, and the folders that they lie in."""
+    entries = {path: file.tree_entry(path) for path, file in tree.items()}
+    for path in tree:
+        for folder in map(str, PurePosixPath(path).parents[:-1]):
+            oid = hashlib.sha1(folder.encode()).hexdigest()
+            entries[folder] = {"type": "directory", "oid": oid, "size": 0, "path": folder}
+    return dict(sorted(entries.items()))
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a folder of a tree holds a path, at any depth; the root, an empty text, holds all."""
+    return not folder or path.startswith(f"{folder}/")
 
 
 @dataclass

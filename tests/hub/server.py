@@ -11,9 +11,9 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
-from urllib.parse import unquote, urlparse
+from urllib.parse import parse_qs, unquote, urlparse
 
-from tests.hub.repositories import LARGE_SUFFIXES, Repository, StoredFile
+from tests.hub.repositories import LARGE_SUFFIXES, Repository, StoredFile, is_inside, tree_entries
 
 
 _REPOSITORY = r"(?P<kind>models|datasets)/(?P<name>[^/]+/[^/]+?)"
@@ -75,9 +75,10 @@ class LoopbackHub:
         self._server.server_close()
         self._thread.join()
 
-    def fail(self, method: str, path: str, **what: object) -> None:
-        """Order a [`Fault`]."""
+    def fail(self, method: str, path: str, **what: object) -> Fault:
+        """Order a [`Fault`]; returned to see whether it is still to come."""
         self._faults.append(Fault(method, path, **what))
+        return self._faults[-1]
 
     def forget(self) -> None:
         """Forget requests and faults, keep repositories."""
@@ -138,6 +139,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815  (names of the base class)
+
+    @property
+    def _query(self) -> dict[str, list[str]]:
+        return parse_qs(urlparse(self.path).query)
 
     @property
     def _token(self) -> str | None:
@@ -297,13 +302,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _tree(self, body: bytes, kind: str, name: str, revision: str, folder: str | None) -> None:
         repository = self._repository(kind, name)
         tree = repository.trees[self._commit_of(repository, revision)]
-        prefix = f"{folder}/" if folder else ""
-        self._send(200, [file.tree_entry(path) for path, file in sorted(tree.items()) if path.startswith(prefix)])
+        folder = (folder or "").strip("/")
+        entries = {path: entry for path, entry in tree_entries(tree).items() if is_inside(path, folder)}
+        if folder and not entries:
+            raise _HubError(404, "EntryNotFound", f"{folder} does not exist on {revision}")
+        if self._query.get("recursive", ["false"])[0].lower() != "true":
+            entries = {path: entry for path, entry in entries.items() if path.rpartition("/")[0] == folder}
+        self._send(200, list(entries.values()))
 
     def _paths_info(self, body: bytes, kind: str, name: str, revision: str) -> None:
         repository = self._repository(kind, name)
-        tree = repository.trees[self._commit_of(repository, revision)]
-        self._send(200, [tree[path].tree_entry(path) for path in json.loads(body)["paths"] if path in tree])
+        entries = tree_entries(repository.trees[self._commit_of(repository, revision)])
+        asked = json.loads(body) if self.headers.get_content_type() == "application/json" else parse_qs(body.decode())
+        self._send(200, [entries[path] for path in asked["paths"] if path in entries])
 
     def _file(self, body: bytes, kind: str | None, name: str, revision: str, file: str) -> None:
         repository = self._repository(kind, name)
