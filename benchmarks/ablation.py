@@ -1,8 +1,9 @@
 """What each part of the recipe is worth: one row per finished run of training/configs/ablation.yaml.
 
-    python -m benchmarks.ablation runs/ablation
+    python -m benchmarks.ablation runs/ablation --plot docs/ablation.svg
 
 Reads `RUN/table/table.json` of every run, as `benchmarks.identity_table` writes it, and trains and measures nothing.
+`--plot` draws the same values with their intervals, a panel per column (SVG or PNG).
 """
 
 import argparse
@@ -46,6 +47,64 @@ def ablation_table(folder: Path) -> str:
         FileNotFoundError: if no run is finished.
         ValueError: if runs were measured in different ways.
     """
+    rows = [
+        [RUNS[run], *(percent(found[row]) if row in found else "" for row in COLUMNS)]
+        for run, found in read_runs(folder).items()
+    ]
+    return markdown_table(["model", *COLUMNS.values()], rows)
+
+
+def draw_ablation(folder: Path, path: Path) -> None:
+    """
+    Draw the values of the table: a panel per column, a line per run with its 95 % interval.
+
+    Args:
+        folder: of runs.
+        path: SVG or PNG to write.
+
+    Raises:
+        FileNotFoundError: if no run is finished.
+        ValueError: if runs were measured in different ways.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "iap"
+    from matplotlib import pyplot
+
+    runs = read_runs(folder)
+    columns = {row: title for row, title in COLUMNS.items() if any(row in found for found in runs.values())}
+    size = 2.0 + 1.5 * len(columns), 0.7 + 0.3 * len(runs)
+    figure, panels = pyplot.subplots(1, len(columns), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for panel, (row, title) in zip(panels[0], columns.items(), strict=True):
+        for place, (run, found) in enumerate(runs.items()):
+            if row in found:
+                value, low, high = (100 * end if end is not None else None for end in found[row][2:5])
+                if low is not None:
+                    panel.plot([low, high], [place, place], color="0.6", linewidth=2)
+                panel.plot([value], [place], "o", color="C1" if run == "complete" else "C0")
+        panel.set_title(title, fontsize=9)
+        panel.set_xlim(-3, 103)
+        panel.set_xlabel("%", fontsize=8)
+        panel.tick_params(labelsize=8)
+    panels[0, 0].set_yticks(range(len(runs)), [RUNS[run] for run in runs])
+    panels[0, 0].set_ylim(len(runs) - 0.5, -0.5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
+    pyplot.close(figure)
+
+
+def read_runs(folder: Path) -> dict[str, dict[str, Result]]:
+    """
+    The values of generated clips, by run in the order of `RUNS` and by row; unfinished runs are left out.
+
+    Args:
+        folder: of runs.
+
+    Raises:
+        FileNotFoundError: if no run is finished.
+        ValueError: if runs were measured in different ways.
+    """
     paths = {run: Path(folder) / run / "table" / "table.json" for run in RUNS}
     tables = {run: json.loads(path.read_text()) for run, path in paths.items() if path.exists()}
     if not tables:
@@ -53,13 +112,8 @@ def ablation_table(folder: Path) -> str:
             f"No run of {folder} has a table; they would be {', '.join(map(str, paths.values()))}."
         )
     _check_alike({run: table["settings"] for run, table in tables.items()})
-    return markdown_table(["model", *COLUMNS.values()], [_row(RUNS[run], table) for run, table in tables.items()])
-
-
-def _row(name: str, table: dict) -> list[str]:
-    results = [Result(**entry) for entry in table["results"]]
-    found = {result.row: percent(result) for result in results if result.column == GENERATED}
-    return [name, *(found.get(row, "") for row in COLUMNS)]
+    results = {run: [Result(**entry) for entry in table["results"]] for run, table in tables.items()}
+    return {run: {one.row: one for one in found if one.column == GENERATED} for run, found in results.items()}
 
 
 def _check_alike(settings: dict[str, dict]) -> None:
@@ -77,8 +131,13 @@ def _check_alike(settings: dict[str, dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of runs")
+    parser.add_argument("--plot", type=Path, help="SVG or PNG to write")
+    args = parser.parse_args()
     try:
-        print(ablation_table(parser.parse_args().folder))
+        print(ablation_table(args.folder))
+        if args.plot:
+            draw_ablation(args.folder, args.plot)
+            print(args.plot)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
 

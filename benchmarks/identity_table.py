@@ -41,6 +41,7 @@ from iap_pipelines.types import StructuredCaption
 
 
 SCALES = ("guidance_scale", "audio_guidance_scale", "face_guidance_scale", "voice_guidance_scale")
+COUNTS = ("clips", "pairs", "subset_clips", "coded")
 Clip = tuple[np.ndarray, np.ndarray]
 """uint8 `[F, H, W, 3]` and float32 `[N]`"""
 
@@ -180,15 +181,25 @@ def settings_of(args: argparse.Namespace, world: World) -> dict:
     """What a measurement depends on besides the clip: how many are measured does not matter."""
     return {
         "model": str(args.model),
-        "model_weights": _digest(args.model),
+        "model_weights": weights_digest(args.model),
         "recognisers": str(args.recognisers),
-        "recogniser_weights": _digest(args.recognisers),
+        "recogniser_weights": weights_digest(args.recognisers),
         "world": {name: getattr(world.config, name) for name in ("num_identities", "clips_per_identity", "seed")},
         **{name: getattr(args, name) for name in ("steps", "seed", "no_anchors", *SCALES)},
     }
 
 
-def _digest(folder: Path) -> str:
+def command_of(args: argparse.Namespace) -> str:
+    """How the table is made again, without the places of files."""
+    default = parse_arguments(["--world", "data/world"])
+    numbers = (*COUNTS, "steps", "seed", *SCALES)
+    changed = [name for name in numbers if getattr(args, name) != getattr(default, name)]
+    words = [f"--{name.replace('_', '-')} {getattr(args, name):g}" for name in changed]
+    words += ["--no-anchors"] if args.no_anchors else []
+    return " ".join(["python -m benchmarks.identity_table --world data/world", *words])
+
+
+def weights_digest(folder: Path) -> str:
     """First 12 digits of the SHA-256 of all weights of a folder."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*.safetensors")):
@@ -238,7 +249,8 @@ def main() -> None:
     counts = ", ".join(f"{len(clips)} {group[0]} of {group[2]} ({group[1]})" for group, clips in measurements.items())
     note = f"Model {args.model} ({settings['model_weights']}), {args.steps} steps, seed {args.seed}. Clips: {counts}."
     entries = [result._asdict() for result in results]
-    (args.output / "table.json").write_text(json.dumps({"settings": settings, "results": entries}, indent=1))
+    content = {"settings": settings, "command": command_of(args), "results": entries}
+    (args.output / "table.json").write_text(json.dumps(content, indent=1))
     (args.output / "table.md").write_text(f"{note}\n\n{table}\n")
     print(f"{note}\n\n{table}")
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation
-from benchmarks.identity_table import Makers, Notebook, measure_all, parse_arguments, plan, settings_of
+from benchmarks.identity_table import (
+    Makers,
+    Notebook,
+    command_of,
+    measure_all,
+    parse_arguments,
+    plan,
+    settings_of,
+)
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement
 from iap_pipelines.synthetic import World, WorldConfig, fill_bank
 
@@ -101,6 +109,28 @@ def test_the_ablation_table_has_a_row_per_finished_run(tmp_path):
     lines = ablation.ablation_table(tmp_path).splitlines()
     assert lines[2].startswith("| complete | 75 % [0, 100] |")
     assert lines[3].startswith("| without subject anchors | 25 % [0, 100] |") and len(lines) == 4
+
+
+def test_the_ablation_figure_shows_every_finished_run(tmp_path):
+    _table(tmp_path / "no_slots" / "table", 0.25)
+    _table(tmp_path / "complete" / "table", 0.75)
+    ablation.draw_ablation(tmp_path, tmp_path / "figure.svg")
+    drawn = (tmp_path / "figure.svg").read_text()
+    for name in ("complete", "without identity embedding", *ablation.COLUMNS.values()):
+        assert f"<!-- {name} -->" in drawn
+    assert "without stages" not in drawn
+    ablation.draw_ablation(tmp_path, tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_text() == drawn
+    _table(tmp_path / "own_clip" / "table", 0.25)
+    ablation.draw_ablation(tmp_path, tmp_path / "more.svg")
+    assert "without other-clip references" in (tmp_path / "more.svg").read_text()
+
+
+def test_the_command_says_what_is_not_the_default(args):
+    assert command_of(parse_arguments(["--world=/a/b", "--model=/c/d"])).endswith("identity_table --world data/world")
+    assert command_of(args).endswith("--world data/world --clips 3 --pairs 2 --subset-clips 1 --coded 1 --steps 2")
+    other = parse_arguments(["--world=x", "--guidance-scale=1.5", "--no-anchors"])
+    assert command_of(other).endswith("--world data/world --guidance-scale 1.5 --no-anchors")
 
 
 def test_runs_that_were_measured_differently_are_not_compared(tmp_path):

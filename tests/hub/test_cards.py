@@ -38,7 +38,7 @@ def test_cards_can_be_published(facts, tmp_path):
     card, output = facts
     folder = tmp_path / "repository"
     folder.mkdir()
-    for path in output.parent.glob("*.md"):
+    for path in (*output.parent.glob("*.md"), *output.parent.glob("*.png")):
         shutil.copyfile(path, folder / path.name)
     if card.repo_type == "dataset":
         from iap_pipelines.cli import main

@@ -231,6 +231,19 @@ def percent(result: Result) -> str:
     return _with_ends(result, lambda value: f"{100 * value:.0f}", " %")
 
 
+def value_and_interval(row: Row, result: Result) -> tuple[str, str]:
+    """
+    A value and its interval, each by itself; the interval is empty where there is none.
+
+    >>> row = next(row for row in ROWS if row.name == "spoken word accuracy")
+    >>> value_and_interval(row, Result("spoken word accuracy", "real", 0.9375, 0.81, 1.0, 16))
+    ('94 %', '81 to 100 %')
+    """
+    scale, digits, unit = (100, 0, " %") if row.is_share else (1, 2, "")
+    value, *ends = (None if end is None else f"{scale * end:.{digits}f}" for end in result[2:5])
+    return f"{value}{unit}", "" if None in ends else f"{' to '.join(ends)}{unit}"
+
+
 def _with_ends(result: Result, show: Callable[[float], str], unit: str = "") -> str:
     ends = "" if result.low is None else f" [{show(result.low)}, {show(result.high)}]"
     return f"{show(result.value)}{unit}{ends}"
