@@ -55,7 +55,12 @@ class DrawnConditions:
 
 
 def draw_conditions(
-    caption: str, num_subjects: int, dropout: ConditionDropout, generator: np.random.Generator
+    caption: str,
+    num_subjects: int,
+    dropout: ConditionDropout,
+    generator: np.random.Generator,
+    *,
+    keep_order: bool = False,
 ) -> DrawnConditions:
     """
     Draw which conditions a sample has, and who sits in which slot.
@@ -65,6 +70,7 @@ def draw_conditions(
         num_subjects: people in the clip.
         dropout: how often what is left out.
         generator: source of all draws; always the same number of them, whatever they decide.
+        keep_order: subjects keep the slots that they have in the clip.
 
     Raises:
         ValueError: if `caption` is not structured or has other subjects than the clip.
@@ -74,7 +80,8 @@ def draw_conditions(
         raise ValueError(
             f"`caption` describes {len(structured.subjects)} subjects, but the clip has {num_subjects}: {caption!r}."
         )
-    order = tuple(generator.permutation(num_subjects).tolist())
+    drawn_order = tuple(generator.permutation(num_subjects).tolist())
+    order = tuple(range(num_subjects)) if keep_order else drawn_order
     no_caption, no_identity = generator.random(2) < (dropout.caption, dropout.identity)
     draws = generator.random((3, num_subjects))
     structured = permute_subjects(structured, order)

@@ -68,6 +68,7 @@ class SampleSettings:
         dropout: which conditions are left out, and how often.
         references: `own` takes faces and voices from a person's references, `target` from the target clip itself.
         anchors: whether captions say which subject is which.
+        ordered_slots: how often subjects keep the order of the clip (from left to right) instead of a random one.
     """
 
     target: TargetKind
@@ -77,6 +78,7 @@ class SampleSettings:
     dropout: ConditionDropout
     references: ReferenceSource = "own"
     anchors: bool = True
+    ordered_slots: float = 0.0
 
 
 class IdentityClipDataset:
@@ -137,7 +139,11 @@ class IdentityClipDataset:
     def sample(self, index: int, generator: np.random.Generator) -> TrainingSample:
         """Clip `index` with conditions drawn from `generator`, which alone decides everything random about it."""
         clip = self.clips[index]
-        drawn = draw_conditions(clip.caption, len(clip.identities), self.settings.dropout, generator)
+        ordered = self.settings.ordered_slots
+        keep_order = ordered > 0 and generator.random() < ordered
+        drawn = draw_conditions(
+            clip.caption, len(clip.identities), self.settings.dropout, generator, keep_order=keep_order
+        )
         subjects = []
         for slot, subject in enumerate(drawn.order):
             with_face = drawn.with_face[slot] and self.learns_video

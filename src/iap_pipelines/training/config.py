@@ -205,6 +205,11 @@ class DataSettings(StrictModel):
     """
     anchors: bool = True
     """Whether captions say which subject is which (`<S1>`); without them for ablations."""
+    ordered_slots: Probability = 0.0
+    """
+    How often subjects keep their order in the clip, from left to right, instead of a random one. 1 teaches a new model
+    that slots differ; 0, afterwards, that only the caption says who stands where.
+    """
     dropout: DropoutSettings = DropoutSettings()
     """Left-out conditions."""
     num_workers: NonNegativeInt = 0

@@ -15,6 +15,10 @@ from iap_pipelines.training.tokenizer import build_tokenizer
 from iap_pipelines.training.training_model import IAPTrainingModel
 
 
+_WRONG_WAY = 4.0
+"""Tokens that a token in the other direction counts as farther away."""
+
+
 class InitialModel(NamedTuple):
     """The modules that can learn, and the tokenizer that goes with them."""
 
@@ -87,6 +91,7 @@ def _new(source: NewModel, captions: Iterable[str], caption_length: int, seed: i
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         text_encoder = UMT5EncoderModel(config)
+        initialise_text_encoder(text_encoder)
         transformer = IAPTransformer3DModel(**source.transformer, text_dim=config.d_model)
         initialise_transformer(transformer)
     return InitialModel(IAPTrainingModel(transformer, text_encoder), tokenizer)
@@ -109,3 +114,28 @@ def initialise_transformer(transformer: IAPTransformer3DModel) -> None:
             nn.init.normal_(module.weight, std=0.02)
         if name.endswith(("proj_out", "attn2.to_out.0")):
             nn.init.zeros_(module.weight)
+
+
+def initialise_text_encoder(text_encoder: UMT5EncoderModel) -> None:
+    """
+    Let every head look at neighbours from the start, half of them back and half ahead, near ones most.
+
+    The relative position biases that UMT5 starts with are a tenth of the other logits and did not grow in 4,000 steps:
+    captions stayed bags of words, so that "left" was the same vector whoever stood there. The slopes are those of
+    ALiBi (arXiv 2108.12409), one per pair of heads.
+    """
+    config = text_encoder.config
+    per_direction = config.relative_attention_num_buckets // 2
+    exact = per_direction // 2
+    bucket = torch.arange(per_direction)
+    growth = config.relative_attention_max_distance / exact
+    distance = torch.where(bucket < exact, bucket.float(), exact * growth ** ((bucket - exact) / (per_direction - exact)))
+    for layer in text_encoder.encoder.block:
+        bias = layer.layer[0].SelfAttention.relative_attention_bias.weight
+        for head in range(config.num_heads):
+            slope = 4.0 ** -(head // 2)
+            # The first half of the buckets lies behind, the second ahead.
+            behind = -slope * (distance if head % 2 == 0 else distance + _WRONG_WAY)
+            ahead = -slope * (distance if head % 2 == 1 else distance + _WRONG_WAY)
+            with torch.no_grad():
+                bias[:, head] = torch.cat([behind, ahead])

@@ -216,6 +216,7 @@ class Trainer:
                 dropout=ConditionDropout(**data.dropout.model_dump()),
                 references=data.references,
                 anchors=data.anchors,
+                ordered_slots=data.ordered_slots,
             ),
         )
         lora = self.config.lora
