@@ -17,7 +17,8 @@ from iap_pipelines.media import (
     read_video,
     write_video,
 )
-from iap_pipelines.media.audio import _Timeline
+from iap_pipelines.media.audio import SeekError, _Timeline
+from iap_pipelines.media.containers import decoded_frames
 from iap_pipelines.types import AudioSamples
 from tests.media.clips import moving_ramp, tone, write_raw
 
@@ -134,6 +135,53 @@ def test_a_late_piece_holds_nothing_of_what_comes_before(tmp_path, monkeypatch):
     piece = read_sound(path, start_seconds=3.0, max_seconds=0.5)
     assert torch.equal(piece.samples, sound[:, 48000:56000])
     assert held[0] <= 8000 + 2 * 320
+
+
+@pytest.fixture
+def count_frames(monkeypatch):
+    """Frames of sound that are decoded."""
+    counted = []
+
+    def decode(path, container, stream):
+        for frame in decoded_frames(path, container, stream):
+            counted.append(frame.time)
+            yield frame
+
+    monkeypatch.setattr("iap_pipelines.media.audio.decoded_frames", decode)
+    return counted
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_late_piece_of_sound_is_sought_and_the_same(tmp_path, count_frames, suffix):
+    sound, path = tone(40.0), tmp_path / f"long.{suffix}"
+    if suffix == "mp4":
+        write_video(moving_ramp(80), sound, path, frame_rate=2.0, sampling_rate=16000)
+    else:
+        write_raw(path, times_ms=list(range(0, 40000, 1000)), sounds={0: sound})
+    whole = read_sound(path)
+    num_all = len(count_frames)
+    for start in (20.0, 35.37):
+        count_frames.clear()
+        piece = read_sound(path, start_seconds=start, max_seconds=2.0)
+        first = round(start * 16000)
+        torch.testing.assert_close(piece.samples, whole.samples[:, first : first + 32000], atol=1e-5, rtol=0)
+        if suffix == "mp4":  # an index of all packets; Matroska's may be one of pictures only
+            assert len(count_frames) < 0.15 * num_all
+    assert read_sound(path, start_seconds=50.0, max_seconds=1.0) is None
+
+
+def test_sound_that_cannot_be_sought_is_decoded_from_its_start(tmp_path, monkeypatch):
+    path = write_raw(tmp_path / "long.mkv", times_ms=[0, 19900], sounds={0: tone(20.0)})
+    expected = read_sound(path).samples[:, 17 * 16000 : 18 * 16000]
+    tried = []
+
+    def fail(*_):
+        tried.append(True)
+        raise SeekError("no index")
+
+    monkeypatch.setattr("iap_pipelines.media.audio._sought", fail)
+    piece = read_sound(path, start_seconds=17.0, max_seconds=1.0)
+    assert tried and torch.equal(piece.samples, expected)
 
 
 def test_no_sound_in_the_piece(shared):

@@ -1,6 +1,7 @@
 """Sound of any container to samples. Letters: C channels, N samples."""
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -48,8 +49,21 @@ def read_audio(path: str | os.PathLike[str], *, max_seconds: float | None = None
     return audio
 
 
+_PREROLL_SECONDS = 1.0
+"""Decoded before a piece that is sought: codecs need some packets before what they give is right."""
+
+
+class SeekError(Exception):
+    """The place cannot be reached by seeking: there is no index, no clock, or what lies there does not decode."""
+
+
 def decode_audio(
-    path: str | os.PathLike[str], container: InputContainer, *, start_seconds: float | None, max_seconds: float | None
+    path: str | os.PathLike[str],
+    container: InputContainer,
+    *,
+    start_seconds: float | None,
+    max_seconds: float | None,
+    seek: bool = False,
 ) -> AudioSamples | None:
     """Decode the first audio stream of a container that was just opened.
 
@@ -59,16 +73,23 @@ def decode_audio(
         start_seconds: time of sample 0 on the clock of the file; earlier sound is dropped, a later start is silence.
             ``None``: where the sound starts.
         max_seconds: length of the part to decode. ``None``: to the end.
+        seek: go to the second before ``start_seconds`` instead of decoding everything before it.
 
     Returns:
         Samples ``[C, N]``, or ``None`` without an audio stream or when it is empty.
+
+    Raises:
+        SeekError: when ``seek`` is asked for and impossible; from the start it may still be possible.
     """
     stream = audio_stream(path, container)
     if stream is None:
         return None
-    check_complete(path, stream, max_seconds)
+    stream_start = float((stream.start_time or 0) * stream.time_base)
+    skipped = 0.0 if start_seconds is None else start_seconds - stream_start
+    check_complete(path, stream, None if max_seconds is None else max_seconds + max(0.0, skipped))
     timeline = None
-    for frame in decoded_frames(path, container, stream):
+    frames = decoded_frames(path, container, stream)
+    for frame in _sought(frames, container, stream, start_seconds) if seek else frames:
         if timeline is None:
             timeline = _Timeline(path, stream, frame, start_seconds, max_seconds)
         timeline.add(frame)
@@ -79,6 +100,21 @@ def decode_audio(
         return None
     _check_scale(path, samples)
     return AudioSamples(torch.from_numpy(samples.clip(-1, 1)), timeline.sampling_rate)
+
+
+def _sought(
+    frames: Iterator[AudioFrame], container: InputContainer, stream: AudioStream, start_seconds: float
+) -> Iterator[AudioFrame]:
+    """Frames from shortly before a time on."""
+    try:
+        container.seek(int((start_seconds - _PREROLL_SECONDS) / stream.time_base), stream=stream)
+        first = next(frames, None)
+        if first is None or first.time is None or first.time > start_seconds:
+            raise SeekError("what was reached lies behind the place, or has no time")
+        yield first
+        yield from frames
+    except (MediaError, OSError, ValueError) as error:
+        raise SeekError(str(error)) from error
 
 
 class _Timeline:

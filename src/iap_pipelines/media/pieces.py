@@ -3,6 +3,7 @@
 Times are seconds from the first picture, as in `read_frame_times`. Letters: H height, W width.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from iap_pipelines.media.audio import decode_audio
+from iap_pipelines.media.audio import SeekError, decode_audio
 from iap_pipelines.media.containers import audio_stream, check_complete, decoded_frames, open_container, video_stream
 from iap_pipelines.media.errors import MediaError
 from iap_pipelines.media.video import (
@@ -25,6 +26,8 @@ from iap_pipelines.media.video import (
 )
 from iap_pipelines.types import AudioSamples
 
+
+logger = logging.getLogger(__name__)
 
 _SEEK_FROM_SECONDS = 15.0
 """Nearer pieces are reached by decoding what comes before: no slower, and never inexact."""
@@ -251,5 +254,12 @@ def read_sound(
     with open_container(path) as container:
         first, _ = next(_timed(path, container, video_stream(path, container)), (None, 0.0))
         origin = 0.0 if first is None else first.time or 0.0
+    place = {"start_seconds": origin + start_seconds, "max_seconds": max_seconds}
+    if start_seconds >= _SEEK_FROM_SECONDS:
+        try:
+            with open_container(path) as container:
+                return decode_audio(path, container, **place, seek=True)
+        except SeekError as error:
+            logger.debug("%s is decoded from its start: %s", os.fspath(path), error)
     with open_container(path) as container:
-        return decode_audio(path, container, start_seconds=origin + start_seconds, max_seconds=max_seconds)
+        return decode_audio(path, container, **place)
