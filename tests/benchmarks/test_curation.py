@@ -3,35 +3,48 @@
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from benchmarks.curation import watch_memory, write_copies
-from benchmarks.curation_media import judge, read_truth, true_identity
+from benchmarks.curation_media import judge, unheard_seconds
+from benchmarks.media_truth import read_truth
 from iap_pipelines.curation.collect import collect
 from iap_pipelines.curation.config import CurationConfig
 from iap_pipelines.curation.discovery import find_sources
 from iap_pipelines.curation.engines import InlineEngine
+from iap_pipelines.curation.gates import Thresholds
 from iap_pipelines.curation.ledger import Ledger
 from iap_pipelines.curation.measure import measure_all
+from iap_pipelines.curation.records import ClipTurn
+from iap_pipelines.curation.results import Reject
 from iap_pipelines.curation.walk import Worker
 from iap_pipelines.media import export_to_av, probe
+from iap_pipelines.types import AudioSamples
 from tests.curation.toy_people import people_plan
 from tests.curation.toys import write_sources
 from tests.media.clips import moving_ramp, tone
 
 
-MANIFEST = """file,kind,identity,speaking,notes
-one.mp4,video,ada,ada,
-two.mp4,video,ada;ben,ada;ben,
-dub.mp4,composite,cy,ben,somebody else's voice
-late.mp4,composite,ada,ada,audio 400 ms late
-gone.mp4,video,,,nobody
+MANIFEST = """file,kind,identity,speaking,duration,width,height,fps,frames,video_codec,audio_codec,sample_rate,notes
+one.mp4,video,ada,ada,,,,,,,,,
+two.mp4,video,ada;ben,ada;ben,,,,,,,,,
+dub.mp4,composite,cy,ben,,,,,,,,,somebody else's voice
+late.mp4,composite,ada,ada,,,,,,,,,audio 400 ms late
+gone.mp4,video,,,,,,,,,,,nobody
+odd.mp4,bad,,,1.0,479,275,16.0,16,h264,aac,16000,an odd size
+mute.mp4,bad,,,4.0,480,276,16.0,64,h264,,,no audio stream
+broken.mp4,bad,,,unreadable,,,,,,,,first third of a file
 """
 LABELS = """file,start,end,what,identity,side
 two.mp4,0,0.5,speech,ada,left
 two.mp4,0.5,1,speech,ben,right
 """
-TEXTS = {"one": "ada", "two": "ada+ben", "dub": "cy/ben", "late": "nobody nobody", "gone": "nobody"}
+TEXTS = {
+    "one": "ada", "two": "ada+ben", "dub": "cy/ben", "late": "nobody nobody", "gone": "nobody", "odd": "ben",
+    "mute": "ada nobody", "broken": "",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -55,25 +68,85 @@ def test_truth_is_read(folder):
     assert truth["two.mp4"].identities == ("ada", "ben")
     assert truth["late.mp4"].late_seconds == pytest.approx(0.4)
     assert [name for name, known in truth.items() if known.may_be_kept] == ["one.mp4", "two.mp4"]
-    assert true_identity(truth["two.mp4"], 2, 2, 0.5) == "ben"
-    assert true_identity(truth["two.mp4"], 1, 3, 0.5) is None
+    assert {name: set(known.reasons) for name, known in truth.items() if known.kind == "bad"} == {
+        "odd.mp4": {"too_short"}, "mute.mp4": {"no_audio"}, "broken.mp4": {"unreadable"}
+    }  # fmt: skip
+    assert not read_truth(folder / "in", Thresholds(min_clip_seconds=0.5))["odd.mp4"].reasons
+    labels = ({"what": "shot", "start": "0", "end": "2", "identity": "ada;ben"},)
+    assert replace(truth["one.mp4"], labels=labels).people_at(1.0) == ("ada", "ben")
 
 
-def test_what_is_right_and_wrong_is_seen(folder, monkeypatch):
+@pytest.fixture
+def rows(folder, monkeypatch):
     monkeypatch.setattr("benchmarks.curation_media.CHANGE_SECONDS", 0.1)
+    monkeypatch.setattr("benchmarks.curation_media.read_sound", lambda path: AudioSamples(tone(1.0), 16000))
+
+    def judged(collected=None, thresholds=None):
+        found = judge(collected or _collect(folder), read_truth(folder / "in", thresholds), folder / "in")
+        return {row.target: row for row in found}
+
+    return judged
+
+
+def test_what_is_right_and_wrong_is_seen(folder, rows):
     collected = _collect(folder)
-    rows = {row.target: row for row in judge(collected, read_truth(folder / "in"))}
-    assert rows["gone.mp4: rejected"].reached and rows["gone.mp4: rejected"].found == "no_face"
-    assert not rows["dub.mp4: rejected"].reached, "the toys have no gate against a dub of a person with one clip"
-    assert rows["two.mp4: lines given to who says them"].found.startswith("100.0 % right")
-    assert rows["appearances of one person linked"].found == "1 of 1 pairs"
-    assert rows["different people merged"].reached
-    assert rows["files that may be kept: kept"].found == "2 of 2"
-    assert rows["late.mp4: 400 ms within 80 ms"].found == "not measured"
+    found = rows(collected)
+    nobody = found["gone.mp4: rejected, no_face or no_speech or silent"]
+    assert nobody.reached and nobody.found == "no_face"
+    dub = found["dub.mp4: rejected, dubbed or offscreen_speech or other_voice"]
+    assert not dub.reached, "the toys have no gate against a dub of a person with one clip"
+    assert found["two.mp4: lines given to who says them"].found.startswith("100.0 % right")
+    assert found["two.mp4: lines given to who says them"].reached
+    assert found["appearances of one person linked"].found == "1 of 1 pairs"
+    assert found["different people merged"].reached
+    assert found["files that may be kept: kept"].found == "2 of 2"
+    assert found["late.mp4: 400 ms within 80 ms"].found == "not measured"
     merged = replace(collected, subjects=tuple(replace(one, identity_id="x") for one in collected.subjects))
-    wrong = {row.target: row for row in judge(merged, read_truth(folder / "in"))}
+    wrong = rows(merged)
     assert not wrong["different people merged"].reached
     assert "ada+ben" in wrong["different people merged"].found
+
+
+def test_a_wrong_reason_is_seen(rows):
+    found = rows()
+    late = found["late.mp4: rejected, sound_out_of_sync"]
+    assert (late.found, late.reached) == ("2 x no_face", False)
+    assert (found["broken.mp4: rejected, unreadable"].found, found["broken.mp4: rejected, unreadable"].reached) == (
+        "ValueError",
+        False,
+    )
+    assert not found["mute.mp4: rejected, no_audio"].reached
+    assert not found["odd.mp4: rejected, too_short"].reached, "it is kept"
+    assert rows(thresholds=Thresholds(min_clip_seconds=0.5))["odd.mp4: handled"].reached, "nothing is stated of it"
+
+
+def test_pairs_that_are_not_compared_are_told(folder, rows):
+    collected = _collect(folder)
+    walked = next(item for item in collected.walked.values() if item.known.source.path == "one.mp4")
+    (clip,) = walked.kept
+    walked.rejects[clip.clip_id] = Reject(
+        record_id=clip.clip_id, level="clip", stage="gate", kind="rejected", reason="x"
+    )
+    found = rows(replace(collected, subjects=tuple(s for s in collected.subjects if s.clip_id != clip.clip_id)))
+    told = found["appearances of one person linked"].found
+    assert told == "0 of 0 pairs; 1 more were not compared: a clip of theirs is rejected"
+    assert found["files that may be kept: kept"].found == "1 of 2; not one.mp4: x"
+
+
+def test_speech_that_nobody_heard_is_seen(folder):
+    samples = np.zeros(3 * 16000, np.float32)
+    for start, end in ((0.0, 1.0), (1.5, 3.0)):  # a pause of half a second
+        samples[round(start * 16000) : round(end * 16000)] = 0.3
+    sound = AudioSamples(torch.from_numpy(samples)[None], 16000)
+    (turn,) = (turn for item in _collect(folder).walked.values() for turn in _turns(item, "one.mp4"))
+    heard = [replace(turn, start_seconds=0.0, end_seconds=0.9), replace(turn, start_seconds=1.55, end_seconds=3.0)]
+    assert unheard_seconds(sound, 0.0, 3.0, heard) == 0, "a pause and what a detector takes off"
+    assert unheard_seconds(sound, 0.0, 3.0, heard[1:]) == pytest.approx(1.0)
+    assert unheard_seconds(None, 0.0, 3.0, heard) == 3.0
+
+
+def _turns(walked, path):
+    return walked.known.all(ClipTurn) if walked.known.source.path == path else ()
 
 
 def test_copies_are_sources_of_their_own(tmp_path):
