@@ -347,7 +347,9 @@ def with_threshold(settings: LinkSettings, modality: str, value: float) -> LinkS
 
 def calibrated(people: Appearances, settings: LinkSettings) -> LinkSettings:
     """Thresholds that keep people of one clip apart, as the report of a run advises; no truth is used."""
-    for modality, strangers in zip(("face", "voice"), strangers_of_clips(people.subjects), strict=True):
+    common_face = link_subjects(people.subjects, settings).common_face
+    found = strangers_of_clips(people.subjects, common_face)
+    for modality, strangers in zip(("face", "voice"), found, strict=True):
         if strangers:
             settings = with_threshold(settings, modality, calibrate(strangers, []).threshold)
     alone = max(settings.min_face_alone, settings.min_face_similarity)

@@ -63,12 +63,21 @@ def make_turn(name: str, subject: ClipSubject, *, seconds: float = 2.0, embedded
 
 
 def make_population(
-    seed: int, num_people: int = 12, num_clips: int = 30, face_noise: float = 0.35, voice_noise: float = 0.35
+    seed: int,
+    num_people: int = 12,
+    num_clips: int = 30,
+    face_noise: float = 0.35,
+    voice_noise: float = 0.35,
+    in_common: float = 0.0,
 ) -> tuple[list[ClipSubject], list[int]]:
-    """Random people in random clips of one to three; returns subjects and who each of them is."""
+    """Random people in random clips of one to three; returns subjects and who each of them is.
+
+    ``in_common`` is the length of what all faces share, beside their own part of length 1.
+    """
     generator = np.random.default_rng(seed)
     faces, voices = generator.standard_normal((num_people, 32)), generator.standard_normal((num_people, 16))
     faces, voices = (np.array([unit(row) for row in rows]) for rows in (faces, voices))
+    faces[:, 0] += in_common
     subjects, truth = [], []
     for clip in range(num_clips):
         for place, person in enumerate(generator.choice(num_people, generator.integers(1, 4), replace=False).tolist()):

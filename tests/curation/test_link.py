@@ -48,6 +48,37 @@ def test_two_people_of_one_clip_are_never_one(seed):
     assert {link.decision for link in link_subjects(subjects, lax).links} >= {"linked", "cannot_link"}
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_all_faces_have_in_common_is_taken_off(seed):
+    """Drawn people, or one film's make-up: to an embedder that was made for others they all look alike."""
+    subjects, truth = make_population(seed, num_people=60, num_clips=120, voice_noise=1.0, in_common=1.2)
+    person = {subject.subject_id: who for subject, who in zip(subjects, truth, strict=True)}
+    settings = LinkSettings(min_voice_similarity=0.3, min_group_voice_similarity=0.2)
+
+    def rates(settings):
+        linked = link_subjects(subjects, settings)
+        found = _pairs(_groups(linked))
+        right = sum(person[a] == person[b] for a, b in found)
+        wanted = _pairs([[name for name, who in person.items() if who == one] for one in set(truth)])
+        return linked.common_face, right / len(found), right / len(wanted)
+
+    common, precision, recall = rates(settings)
+    assert np.argmax(common) == 0 and common[0] > 0.5
+    assert precision >= 0.99 and recall >= 0.7
+    never = settings.model_copy(update={"min_people_to_center": None})
+    common, precision, _ = rates(never)
+    assert common is None and precision < 0.8
+    assert rates(settings.model_copy(update={"min_people_to_center": 10_000}))[:2] == (None, precision)
+
+
+def test_who_appears_often_does_not_become_what_is_common():
+    subjects, _ = make_population(0, num_people=40, num_clips=60)
+    often = [make_subject(f"often-{n}", f"often-{n}", face=np.eye(32)[1], voice=np.eye(16)[1]) for n in range(300)]
+    linked = link_subjects([*subjects, *often], LinkSettings())
+    assert abs(linked.common_face[1]) < 0.1
+    assert max(map(len, linked.groups)) >= 300
+
+
 def test_the_order_of_subjects_does_not_matter():
     subjects, _ = make_population(3)
     shuffled = [subjects[index] for index in np.random.default_rng(0).permutation(len(subjects))]

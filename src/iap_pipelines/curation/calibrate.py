@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from iap_pipelines.curation.link import without_common
 from iap_pipelines.curation.results import ClipSubject
 
 
@@ -62,8 +63,15 @@ def calibrate(different: Sequence[float], same: Sequence[float], false_match_rat
     )
 
 
-def strangers_of_clips(subjects: Iterable[ClipSubject]) -> tuple[list[float], list[float]]:
-    """Similarities of faces, and of voices, of different people: all pairs of subjects within one clip."""
+def strangers_of_clips(
+    subjects: Iterable[ClipSubject], common_face: Sequence[float] | None = None
+) -> tuple[list[float], list[float]]:
+    """Similarities of faces, and of voices, of different people: all pairs of subjects within one clip.
+
+    Args:
+        subjects: of any number of clips.
+        common_face: what `link_subjects` took off the faces before it compared them (`Linked.common_face`).
+    """
     by_clip: dict[str, list[ClipSubject]] = {}
     for subject in subjects:
         by_clip.setdefault(subject.clip_id, []).append(subject)
@@ -71,7 +79,8 @@ def strangers_of_clips(subjects: Iterable[ClipSubject]) -> tuple[list[float], li
     for group in by_clip.values():
         for index, first in enumerate(group):
             for second in group[index + 1 :]:
-                faces.append(float(np.dot(first.face_embedding, second.face_embedding)))
+                pair = (without_common(one.face_embedding, common_face) for one in (first, second))
+                faces.append(float(np.dot(*pair)))
                 if first.voice_embedding is not None and second.voice_embedding is not None:
                     voices.append(float(np.dot(first.voice_embedding, second.voice_embedding)))
     return faces, voices

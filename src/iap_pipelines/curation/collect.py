@@ -40,6 +40,8 @@ class Collected:
     subjects: tuple[ClipSubject, ...]
     identities: tuple[Identity, ...]
     links: tuple[Link, ...]
+    common_face: tuple[float, ...] | None
+    """taken off all faces before they were compared; ``None`` when nothing was"""
     references: tuple[Reference, ...]
     multi_views: tuple[MultiView, ...]
 
@@ -74,6 +76,7 @@ def collect(found: Input, config: CurationConfig, plan: Plan, ledger: Ledger, fo
         subjects=tuple(subjects),
         identities=tuple(identities),
         links=linked.links,
+        common_face=linked.common_face,
         references=tuple(pair_references(material, config.pair)),
         multi_views=tuple(multi_view_sets(identities, material, config.pair)),
     )

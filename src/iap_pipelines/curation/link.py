@@ -7,7 +7,7 @@ last, by face alone and with a higher bar.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +35,9 @@ class LinkSettings(BaseModel):
     """Faces this close are one person for sure; when their voices differ, one of the two is dubbed."""
     other_voice_similarity: float = 0.50
     """Voices below this are two people's."""
+    min_people_to_center: int | None = 30
+    """So many people have to be found before what their faces have in common is taken off and they are compared again:
+    an embedder knows the mean of the faces that it was made for, not of yours. ``null``: never."""
     num_neighbours: int = 50
     """Faces that each face is compared with, the closest ones."""
 
@@ -46,18 +49,39 @@ class Linked:
     Args:
         groups: subjects of each person, each sorted by id.
         links: every pair that was compared closely, with its decision.
+        common_face: what was taken off all faces before they were compared; ``None`` when nothing was.
     """
 
     groups: tuple[tuple[ClipSubject, ...], ...]
     links: tuple[Link, ...]
+    common_face: tuple[float, ...] | None = None
 
 
 def link_subjects(subjects: Sequence[ClipSubject], settings: LinkSettings) -> Linked:
-    """Group the appearances of one person. The order of ``subjects`` does not matter."""
+    """Group the appearances of one person. The order of ``subjects`` does not matter.
+
+    Where many people are found, it is done twice: the second time without what all their faces have in common. Each
+    person counts once in that, however often they appear.
+    """
     subjects = sorted(subjects, key=lambda subject: subject.subject_id)
     if not subjects:
         return Linked((), ())
-    similarity = _Similarity(subjects)
+    linked = _link_faces(subjects, [subject.face_embedding for subject in subjects], settings)
+    if settings.min_people_to_center is None or len(linked.groups) < settings.min_people_to_center:
+        return linked
+    common = np.mean([np.mean([one.face_embedding for one in group], axis=0) for group in linked.groups], axis=0)
+    faces = [without_common(subject.face_embedding, common) for subject in subjects]
+    return replace(_link_faces(subjects, faces, settings), common_face=tuple(common.tolist()))
+
+
+def without_common(face: Sequence[float], common: Sequence[float] | None) -> np.ndarray:
+    """A face without what all faces have in common, of unit length ``[D]``; as it is when that is ``None``."""
+    rest = np.array(face, np.float64) - (0.0 if common is None else np.array(common, np.float64))
+    return rest / max(float(np.linalg.norm(rest)), 1e-9)
+
+
+def _link_faces(subjects: Sequence[ClipSubject], faces: Sequence[Sequence[float]], settings: LinkSettings) -> Linked:
+    similarity = _Similarity(subjects, np.array(faces, np.float64))
     groups = _Groups(subjects)
     decisions: dict[tuple[int, int], str] = {}
     pairs = _candidates(similarity, settings)
@@ -73,8 +97,7 @@ def link_subjects(subjects: Sequence[ClipSubject], settings: LinkSettings) -> Li
 
 
 class _Similarity:
-    def __init__(self, subjects: Sequence[ClipSubject]) -> None:
-        faces = np.array([subject.face_embedding for subject in subjects], np.float64)
+    def __init__(self, subjects: Sequence[ClipSubject], faces: np.ndarray) -> None:
         self.faces = faces @ faces.T
         self.is_heard = np.array([subject.voice_embedding is not None for subject in subjects])
         self.voices = np.full(self.faces.shape, np.nan)

@@ -41,13 +41,13 @@ class MatchSettings:
     """Loss of all voices together, when one goes elsewhere, below which that one is ambiguous."""
     min_motion: float = 2.0
     """Motion of a mouth that talks, grey levels per 40 ms; a voice whose mouths all move less comes from elsewhere."""
-    min_sync_score: float = 0.11
+    min_sync_score: float = 0.15
     """Agreement in place from which voice and mouth belong together."""
-    min_open_score: float = -0.05
+    min_open_score: float = -0.03
     """Agreement in place below which they do not; between the two, other clips of this face have to know the voice."""
-    min_late_score: float = 0.17
+    min_late_score: float = 0.18
     """Agreement elsewhere from which the sound is shifted rather than another one."""
-    min_late_gain: float = 0.08
+    min_late_gain: float = 0.05
     """How much better it has to be than in place: a late sound may agree a little in place, too."""
 
 

@@ -153,7 +153,9 @@ class Link(Record):
     link_id: str = column("id")
     subject_a: str = column("one appearance, the smaller id")
     subject_b: str = column("the other")
-    face_similarity: float = column("of the two", "cosine, -1 to 1")
+    face_similarity: float = column(
+        "of the two; without what all faces have in common, where many people were found", "cosine, -1 to 1"
+    )
     voice_similarity: float | None = column("of the two; null unless both speak", "cosine, -1 to 1")
     decision: str = column(
         "`linked`, `face_only` (one is never heard, the face is close enough alone), `voice_differs`, `face_differs`, "

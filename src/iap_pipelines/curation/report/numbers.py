@@ -133,7 +133,7 @@ def people(collected: Collected) -> dict[str, Any]:
 
 def calibration(collected: Collected, config: CurationConfig) -> list[dict[str, Any]]:
     """Thresholds of linking beside those that this run's own data would give, when it has people who share a clip."""
-    faces, voices = strangers_of_clips(collected.subjects)
+    faces, voices = strangers_of_clips(collected.subjects, collected.common_face)
     linked = [link for link in collected.links if link.decision == "linked"]
     same_faces = [link.face_similarity for link in linked]
     same_voices = [link.voice_similarity for link in linked if link.voice_similarity is not None]
