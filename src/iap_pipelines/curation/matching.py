@@ -29,7 +29,10 @@ Verdict = Literal["matched", "late", "unconfirmed", "dubbed", "off_screen", "amb
 
 @dataclass(frozen=True)
 class MatchSettings:
-    """Thresholds of both questions. Scores are in the unit of the lip-sync model; defaults are for the linear one."""
+    """Thresholds of both questions. Scores are in the unit of the lip-sync model; defaults are for the linear one.
+
+    Those of scores are what `python -m benchmarks.lip_sync_thresholds` prints, rounded.
+    """
 
     motion_weight: float = 0.3
     """Of the logarithm of a mouth's motion relative to the others', beside the lip-sync score."""
