@@ -16,6 +16,8 @@ from benchmarks.curation_world import (
     judge_links,
     judge_shots,
     judge_speakers,
+    judge_turns,
+    learned,
     main,
     sweep,
     turn_error,
@@ -99,6 +101,26 @@ def test_a_face_where_nobody_is_makes_its_links_wrong(known, truth):
     elsewhere = {**truth, "two.mp4": (TrueShot(0.0, 1.0, {"ben": 0.9}, ()), truth["two.mp4"][1])}
     links = judge_links(find_appearances(known, elsewhere), LinkSettings())
     assert (links.right, links.found) == (1, 2)
+
+
+def test_turns_are_judged_with_the_names_that_faces_give(known, truth):
+    people = find_appearances(known, truth)
+    by_person = {one.track_id: people.true[one.subject_id][2] for one in people.subjects}
+    assert judge_turns(known, truth, by_person).rate == pytest.approx(0.0)
+    one_name = dict.fromkeys(by_person, "somebody")
+    confused = judge_turns(known, truth, one_name)
+    assert confused.confused == pytest.approx(0.5 + 1.0), "half a second of one.mp4, one second of two.mp4"
+
+
+def test_thresholds_are_learned_on_every_second_person(known, truth):
+    people = find_appearances(known, truth)
+    first, second = people.halves()
+    assert set(first.num_shots) == {"ada", "cy"} and set(second.num_shots) == {"ben"}
+    assert {people.true[one.subject_id][2] for one in first.subjects} == {"ada", "cy"}
+    assert first.num_wanted + second.num_wanted == people.num_wanted == 2
+    settings = learned(first, LinkSettings())
+    assert judge_links(first, settings) == Ratio(1, 1, 1)
+    assert settings.min_face_alone >= settings.min_face_similarity
 
 
 def test_the_sweep_ends_with_no_links(known, truth, tmp_path):

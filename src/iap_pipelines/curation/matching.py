@@ -34,9 +34,9 @@ class MatchSettings:
     Those of scores are what `python -m benchmarks.lip_sync_thresholds` prints, rounded.
     """
 
-    motion_weight: float = 0.3
+    motion_weight: float = 0.4
     """Of the logarithm of a mouth's motion relative to the others', beside the lip-sync score."""
-    change_cost: float = 1.0
+    change_cost: float = 0.6
     """How much better, in score times seconds, another mouth has to fit before one voice becomes two people."""
     same_voice_similarity: float = 0.5
     """Cosine from which two voices that move one mouth are one."""

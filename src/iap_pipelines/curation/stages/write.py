@@ -12,6 +12,7 @@ from iap_pipelines.curation.records import Clip, ClipTurn, Record, Source, Track
 from iap_pipelines.curation.results import WrittenClip, WrittenView, WrittenVoice
 from iap_pipelines.curation.stage import Known, Stage
 from iap_pipelines.media import export_frames, export_sound, iterate_frames, read_sound
+from iap_pipelines.media.export import EncoderPreset
 from iap_pipelines.types import AudioSamples
 
 
@@ -36,6 +37,8 @@ class Write(Stage):
     """Larger pictures are made smaller to this, in pixels."""
     frame_rate: PositiveFloat | None = None
     """Of the clips, in pictures per second; ``null`` keeps the mean rate of the source."""
+    encoder_preset: EncoderPreset = "veryfast"
+    """Of x264. Medium takes more than twice as long for 1.4 dB (720p at 24 frames per second, files of equal size)."""
     face_margin: PositiveFloat = 1.8
     """Side of a face's file over the longer side of its box."""
     max_face_pixels: PositiveInt = 512
@@ -80,6 +83,7 @@ class Write(Stage):
             num_frames=num_frames,
             frame_rate=rate,
             sampling_rate=sound.sampling_rate,
+            preset=self.encoder_preset,
         )
         num_people = len(known.all(Track, clip_id=clip.clip_id))
         return WrittenClip(
