@@ -127,15 +127,13 @@ def initialise_text_encoder(text_encoder: UMT5EncoderModel) -> None:
     config = text_encoder.config
     per_direction = config.relative_attention_num_buckets // 2
     exact = per_direction // 2
-    bucket = torch.arange(per_direction)
-    growth = config.relative_attention_max_distance / exact
-    distance = torch.where(bucket < exact, bucket.float(), exact * growth ** ((bucket - exact) / (per_direction - exact)))
+    growth = (config.relative_attention_max_distance / exact) ** (1 / (per_direction - exact))
+    distance = torch.tensor([b if b < exact else exact * growth ** (b - exact) for b in range(per_direction)])
     for layer in text_encoder.encoder.block:
         bias = layer.layer[0].SelfAttention.relative_attention_bias.weight
         for head in range(config.num_heads):
             slope = 4.0 ** -(head // 2)
             # The first half of the buckets lies behind, the second ahead.
-            behind = -slope * (distance if head % 2 == 0 else distance + _WRONG_WAY)
-            ahead = -slope * (distance if head % 2 == 1 else distance + _WRONG_WAY)
+            extra = [0.0, _WRONG_WAY] if head % 2 == 0 else [_WRONG_WAY, 0.0]
             with torch.no_grad():
-                bias[:, head] = torch.cat([behind, ahead])
+                bias[:, head] = torch.cat([-slope * (distance + more) for more in extra])
