@@ -64,13 +64,23 @@ def train_recognisers(config: RecogniserConfig) -> list[Path]:
     output = Path(config.output)
     world = load_world(Path(config.world), config.voices and Path(config.voices))
     codecs = CodecReconstruction.from_pretrained(config.codecs)
-    faces = FaceBatches(prepare_faces(output / "material", codecs, config.material, config.seed))
-    folders = [train_recogniser(entry, output, config.seed) for entry in (face(faces, config), mouth(faces, config))]
-    del faces
-    speech = SpeechBatches(prepare_speech(output / "material", world, codecs, config.material, config.seed))
-    return folders + [
-        train_recogniser(entry, output, config.seed) for entry in (voice(speech, config), words(speech, config))
-    ]
+    folders = [output / name for name in ("face", "mouth", "voice", "words")]
+    missing = {folder.name for folder in folders if not is_trained(folder)}
+    if missing & {"face", "mouth"}:
+        faces = FaceBatches(prepare_faces(output / "material", codecs, config.material, config.seed))
+        for entry in (face(faces, config), mouth(faces, config)):
+            train_recogniser(entry, output, config.seed)
+        del faces
+    if missing & {"voice", "words"}:
+        speech = SpeechBatches(prepare_speech(output / "material", world, codecs, config.material, config.seed))
+        for entry in (voice(speech, config), words(speech, config)):
+            train_recogniser(entry, output, config.seed)
+    return folders
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a model's folder is there, which is renamed into place when it is whole."""
+    return (folder / "config.json").exists()
 
 
 def face(batches: FaceBatches, config: RecogniserConfig) -> Recogniser:
@@ -151,7 +161,7 @@ def train_recogniser(recogniser: Recogniser, output: Path, seed: int) -> Path:
         Its `from_pretrained` folder.
     """
     folder = Path(output) / recogniser.name
-    if (folder / "config.json").exists():
+    if is_trained(folder):
         logger.info("%s is there", folder)
         return folder
     with torch.random.fork_rng(devices=[]):
