@@ -83,17 +83,32 @@ def face_box(actor: Actor) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def snapshot(people: list[Person], generator: np.random.Generator, *, height: int, width: int) -> np.ndarray:
-    """Draw people from left to right in random poses, clothes, light and scene.
+@dataclass(frozen=True)
+class Shot:
+    """Everything that is in one picture."""
+
+    actors: tuple[Actor, ...]
+    """from left to right"""
+    scene: str
+    light: Light
+    height: int
+    """pixels"""
+    width: int
+    """pixels"""
+
+    def render(self) -> np.ndarray:
+        """Draw it; RGB uint8 ``[H, W, 3]``."""
+        return render(list(self.actors), self.scene, self.height, self.width, self.light)
+
+
+def draw_shot(people: list[Person], generator: np.random.Generator, *, height: int, width: int) -> Shot:
+    """Choose random poses, clothes, light and scene for people from left to right.
 
     Args:
         people: one to three.
         generator: source of every random draw.
         height: of the picture in pixels.
         width: of the picture in pixels.
-
-    Returns:
-        RGB uint8 ``[H, W, 3]``.
     """
     uniform = generator.uniform
     actors = []
@@ -111,4 +126,9 @@ def snapshot(people: list[Person], generator: np.random.Generator, *, height: in
         where = place(position, len(people), height, width, shift=shift)
         actors.append(Actor(person, draw_clothes(generator), pose, where))
     light = Light(*(float(value) for value in uniform(-1, 1, 3)))
-    return render(actors, str(generator.choice(list(SCENES))), height, width, light)
+    return Shot(tuple(actors), str(generator.choice(list(SCENES))), light, height, width)
+
+
+def snapshot(people: list[Person], generator: np.random.Generator, *, height: int, width: int) -> np.ndarray:
+    """Draw people as `draw_shot` places them; RGB uint8 ``[H, W, 3]``."""
+    return draw_shot(people, generator, height=height, width=width).render()

@@ -12,7 +12,7 @@ from iap_pipelines.synthetic.rendering import snapshot
 def contact_sheet(
     path: str | Path, *, num_people: int = 64, seed: int = 1, columns: int = 8, height: int = 96
 ) -> Path:
-    """Draw the first people of a world, one picture each, into one PNG.
+    """Draw the first people of a world, one picture each, into one PNG or JPEG.
 
     Args:
         path: of the picture to write.
@@ -32,5 +32,5 @@ def contact_sheet(
         for index, person in enumerate(people)
     ]
     sheet = np.stack(tiles).reshape(-1, columns, height, height, 3).transpose(0, 2, 1, 3, 4)
-    Image.fromarray(sheet.reshape(-1, columns * height, 3)).save(path)
+    Image.fromarray(sheet.reshape(-1, columns * height, 3)).save(path, quality=90)  # of a JPEG
     return Path(path)

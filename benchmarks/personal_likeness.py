@@ -1,0 +1,319 @@
+"""Does an adapter hold a person better than references alone? One table on held-out people of the drawn world.
+
+For some test people an adapter is learned from clips of theirs, as `iap train-identity` does it. Then clips are made
+twice from the same noise, with one face and one voice as references: without the adapter, and with it. Prompts are
+those of other people's test clips, with words that the person's own clips do not say in that order; recognisers,
+gallery and scores are those of `benchmarks.identity_table`, and no picture or recording of the gallery was learned.
+Values are means with 95 % intervals over people; differences are taken clip by clip.
+
+    python -m benchmarks.personal_likeness --world data/world --people 8
+
+Adapters and measurements lie in `--output`: stop it at any moment, start it again, and it goes on. `scores.json` there
+holds the adapter's values as rows of a model card (`results` of a file in model_cards/facts).
+"""
+
+import argparse
+import gc
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.identity_table import Notebook
+from benchmarks.measuring import markdown_table, set_threads
+from iap_pipelines import IAPPipeline
+from iap_pipelines.assets import EMBEDDED_CHECKPOINT, EMBEDDED_RECOGNISERS
+from iap_pipelines.evaluation.drawn_world import report
+from iap_pipelines.evaluation.drawn_world.held_out import Gallery, Scene, choose_scenes, make_gallery, subjects_of
+from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement, DrawnWorldRecognisers
+from iap_pipelines.evaluation.functional.intervals import Interval
+from iap_pipelines.identity_card import LORA
+from iap_pipelines.pipelines.fingerprint import model_fingerprint
+from iap_pipelines.synthetic.world import World, identity_name
+from iap_pipelines.training.identity import identity_config
+from iap_pipelines.training.personal_clips import FoundClips, find_clips, prepare_personal_clips
+from iap_pipelines.training.recognisers.material import load_world
+from iap_pipelines.training.trainer import Trainer
+
+
+WITHOUT, WITH = COLUMNS = ("references alone", "with the adapter")
+
+
+class Task(NamedTuple):
+    """One clip to make and measure."""
+
+    column: str
+    scene: Scene
+
+    @property
+    def person(self) -> int:
+        return self.scene.identities[0]
+
+    @property
+    def key(self) -> str:
+        return f"{self.column}/{self.person}/{self.scene.clip_index}"
+
+
+class Row(NamedTuple):
+    """One measure; `score` gives one value per clip."""
+
+    name: str
+    score: Callable[[Sequence[report.Measured], Gallery], list[report.Value]]
+    is_share: bool = True
+
+
+def face_likeness(measured: Sequence[report.Measured], gallery: Gallery) -> list[report.Value]:
+    """Cosine of the face in each clip and of the person's other pictures."""
+    return _likeness(measured, gallery, gallery.faces, lambda clip: clip.faces[0])
+
+
+def voice_likeness(measured: Sequence[report.Measured], gallery: Gallery) -> list[report.Value]:
+    """Cosine of the voice in each clip and of the person's other recordings; 0 without speech."""
+    return _likeness(measured, gallery, gallery.voices, lambda clip: np.nan_to_num(clip.voice))
+
+
+def _likeness(
+    measured: Sequence[report.Measured],
+    gallery: Gallery,
+    vectors: np.ndarray,
+    embedding: Callable[[ClipMeasurement], np.ndarray],
+) -> list[report.Value]:
+    people = [scene.identities[0] for scene, _ in measured]
+    return [
+        (person, float(vectors[gallery.identities.index(person)] @ embedding(clip)), 1.0)
+        for person, (_, clip) in zip(people, measured, strict=True)
+    ]
+
+
+ROWS = (
+    Row("face: top-1 among 32", report.face_found),
+    Row("voice: top-1 among 32", report.voice_found),
+    Row("face: cosine to other pictures", face_likeness, is_share=False),
+    Row("voice: cosine to other recordings", voice_likeness, is_share=False),
+    Row("lip sync: best offset within one frame", report.lips_in_sync),
+    Row("spoken word accuracy", report.words_spoken),
+)
+
+
+def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Scene]:
+    """
+    What other people's test clips say and show, with this person in their place.
+
+    Raises:
+        ValueError: if too few say anything else than the person's own clips.
+    """
+    every = choose_scenes(world, 1, _num_clips_alone(world), seed)
+    known = {scene.words for scene in every if scene.identities == (person,)}
+    # From the next person on, so that people get different prompts.
+    per_person = world.config.clips_per_identity
+    num_clips = world.config.num_identities * per_person
+    order = sorted(every, key=lambda scene: (scene.clip_index - (person + 1) * per_person) % num_clips)
+    found: dict[str, Scene] = {}
+    for scene in order:
+        if scene.identities != (person,) and scene.words not in known:
+            looks = tuple(replace(subject, appearance=world.person(person).kind) for subject in scene.caption.subjects)
+            mine = replace(scene, identities=(person,), caption=replace(scene.caption, subjects=looks))
+            found.setdefault(scene.words, mine)
+    if len(found) < count:
+        raise ValueError(f"`--prompts` must be at most {len(found)} in this world, but is {count}.")
+    return list(found.values())[:count]
+
+
+def _num_clips_alone(world: World) -> int:
+    per_person = world.config.clips_per_identity
+    indices = (
+        index for first in world.identities("test") for index in range(first * per_person, (first + 1) * per_person)
+    )
+    return sum(world.num_people(index) == 1 for index in indices)
+
+
+def learn(person: int, args: argparse.Namespace) -> Path:
+    """Learn the adapter of a person, or go on; returns its folder."""
+    name = identity_name(person)
+    output = args.output / name
+    if not (output / "lora" / LORA).is_file():
+        found = find_clips(args.world, name)
+        # The gallery is made of the other faces and voices.
+        found = FoundClips(found.clips[: args.clips], found.faces[:1], found.voices[:1])
+        clips = prepare_personal_clips(found, str(args.model), name, output)
+        Trainer(identity_config(clips, str(args.model), name, output, {"optimization.steps": args.steps})).run()
+        gc.collect()
+    return output / "lora"
+
+
+class Maker:
+    """Makes clips with and without the adapter of whom they show."""
+
+    def __init__(self, world: World, args: argparse.Namespace) -> None:
+        self.world, self.args = world, args
+        self.pipe = IAPPipeline.from_pretrained(args.model, dtype=torch.float32)
+        self.pipe.set_progress_bar_config(disable=True)
+        self._loaded: int | None = None
+
+    def make(self, task: Task) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 `[F, H, W, 3]` and float32 `[N]`; the noise depends on person and prompt alone."""
+        [subject] = subjects_of(self.world, task.scene, "both")
+        if task.column == WITH:
+            subject = replace(subject, adapter=self._adapter_of(task.person))
+        seed = int(np.random.default_rng([self.args.seed, task.person, task.scene.clip_index]).integers(2**31))
+        output = self.pipe(
+            task.scene.caption,
+            [subject],
+            num_inference_steps=self.args.inference_steps,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        return (output.frames[0] * 255).round().astype(np.uint8), output.audio[0, 0].numpy()
+
+    def _adapter_of(self, person: int) -> str:
+        if self._loaded != person:
+            self.pipe.unload_lora_weights()
+            self.pipe.load_lora_weights(self.args.output / identity_name(person) / "lora", adapter_name="own")
+            self._loaded = person
+        return "own"
+
+
+def measure_all(
+    tasks: Sequence[Task], notebook: Notebook, make, recognisers, frame_rate: float
+) -> report.Measurements:
+    """Measure what is not written down yet; returns clips by column, in the order of the tasks."""
+    for task in tqdm([task for task in tasks if task not in notebook], desc="clips", mininterval=2):
+        frames, samples = make(task)
+        notebook.add(task, recognisers.measure(frames, samples, num_people=1, frame_rate=frame_rate))
+    columns = defaultdict(list)
+    for task in tasks:
+        columns[task.column].append((task.scene, notebook[task]))
+    return columns
+
+
+class Comparison(NamedTuple):
+    """One line of the table: both columns and their difference, each with its interval over people."""
+
+    row: Row
+    without: Interval
+    with_adapter: Interval
+    difference: Interval
+
+
+def compare(measured: report.Measurements, gallery: Gallery) -> list[Comparison]:
+    """Score both columns and take the difference clip by clip."""
+    comparisons = []
+    for row in ROWS:
+        before, after = (row.score(measured[column], gallery) for column in COLUMNS)
+        change = [
+            (person, new - old, weight) for (person, old, weight), (_, new, _) in zip(before, after, strict=True)
+        ]
+        comparisons.append(Comparison(row, *map(report.interval_of, (before, after, change))))
+    return comparisons
+
+
+def show(interval: Interval, is_share: bool, *, is_difference: bool = False) -> str:
+    """
+    A value with the ends of its interval.
+
+    >>> show(Interval(0.25, 0.125, 0.5), True, is_difference=True), show(Interval(0.5, None, None), False)
+    ('+25 % [+12, +50]', '0.50')
+    """
+    sign = "+" if is_difference else ""
+    scale, digits, unit = (100, 0, " %") if is_share else (1, 2, "")
+    value, *ends = (None if number is None else f"{scale * number:{sign}.{digits}f}" for number in interval)
+    return f"{value}{unit}" + ("" if None in ends else f" [{', '.join(ends)}]")
+
+
+def card_scores(
+    comparisons: Sequence[Comparison], num_people: int, num_clips: int, command: str
+) -> list[dict[str, str]]:
+    """Rows of a model card: both columns of every measure."""
+    rows = []
+    for entry in comparisons:
+        for column, interval in zip(COLUMNS, (entry.without, entry.with_adapter), strict=True):
+            value, _, ends = show(interval, entry.row.is_share).partition(" [")
+            rows.append(
+                {
+                    "name": f"{entry.row.name}, {column}",
+                    "value": value,
+                    "interval": ends.removesuffix("]").replace(", ", " to ") or "none: one person",
+                    "better": "higher",
+                    "on": f"{num_clips} clips of {num_people} held-out people, prompts that were not learned",
+                    "command": command,
+                }
+            )
+    return rows
+
+
+def settings_of(args: argparse.Namespace, world: World, transformer: torch.nn.Module) -> dict:
+    """What a measurement depends on besides the clip."""
+    return {
+        "model": str(args.model),
+        "model_fingerprint": model_fingerprint(transformer),
+        "recognisers": str(args.recognisers),
+        "world": {name: getattr(world.config, name) for name in ("num_identities", "clips_per_identity", "seed")},
+        **{name: getattr(args, name) for name in ("clips", "steps", "inference_steps", "seed")},
+    }
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", type=Path, required=True, help="folder written by `iap synthesize`")
+    parser.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="pipeline folder; the embedded one")
+    parser.add_argument("--recognisers", type=Path, default=EMBEDDED_RECOGNISERS, help="the embedded ones")
+    parser.add_argument("--output", type=Path, default=Path("runs/personal_likeness"), help="(%(default)s)")
+    parser.add_argument("--people", type=int, default=8, help="test people who get an adapter (%(default)s)")
+    parser.add_argument("--clips", type=int, default=6, help="of each to learn from (%(default)s)")
+    parser.add_argument("--prompts", type=int, default=6, help="clips of each to make, twice (%(default)s)")
+    parser.add_argument("--steps", type=int, default=200, help="optimizer steps per adapter (%(default)s)")
+    parser.add_argument("--inference-steps", type=int, default=20, help="denoising steps (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of noise (%(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of torch; its own choice if not given")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    args = parse_arguments()
+    set_threads(args.threads)
+    world = load_world(args.world)
+    people = world.identities("test")[: args.people]
+    tasks = []
+    for person in people:
+        learn(person, args)
+        tasks += [
+            Task(column, scene)
+            for scene in choose_prompts(world, person, args.prompts, args.seed)
+            for column in COLUMNS
+        ]
+    recognisers, maker = DrawnWorldRecognisers.from_pretrained(args.recognisers), Maker(world, args)
+    notebook = Notebook(args.output, settings_of(args, world, maker.pipe.transformer))
+    measured = measure_all(tasks, notebook, maker.make, recognisers, world.config.frame_rate)
+    gallery = make_gallery(world, recognisers, [*world.identities("test"), *world.identities("validation")])
+    comparisons = compare(measured, gallery)
+    table = markdown_table(
+        ["held-out prompts", *COLUMNS, "difference"],
+        [
+            [
+                entry.row.name,
+                show(entry.without, entry.row.is_share),
+                show(entry.with_adapter, entry.row.is_share),
+                show(entry.difference, entry.row.is_share, is_difference=True),
+            ]
+            for entry in comparisons
+        ],
+    )
+    num_clips = len(tasks) // len(COLUMNS)
+    note = (
+        f"{len(people)} people, {args.clips} clips each to learn from, {args.steps} steps; {num_clips} prompts, "
+        f"{args.inference_steps} denoising steps, seed {args.seed}."
+    )
+    command = f"python -m benchmarks.personal_likeness --world data/world --people {len(people)} --steps {args.steps}"
+    rows = card_scores(comparisons, len(people), num_clips, command)
+    (args.output / "scores.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    (args.output / "table.md").write_text(f"{note}\n\n{table}\n", encoding="utf-8")
+    print(f"{note}\n\n{table}")
+
+
+if __name__ == "__main__":
+    main()
