@@ -8,8 +8,8 @@ Values are means with 95 % intervals over people; differences are taken clip by 
 
     python -m benchmarks.personal_likeness --world data/world --people 8
 
-Adapters and measurements lie in `--output`: stop it at any moment, start it again, and it goes on. `scores.json` there
-holds the adapter's values as rows of a model card (`results` of a file in model_cards/facts).
+Adapters and measurements lie in `--output`: stop it at any moment, start it again, and it goes on. Each adapter's card
+gets its own scores, with intervals over clips; `--results` writes those of all as rows of a card in model_cards/.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from iap_pipelines.identity_card import LORA
 from iap_pipelines.pipelines.fingerprint import model_fingerprint
 from iap_pipelines.synthetic.world import World, identity_name
 from iap_pipelines.training.identity import identity_config
+from iap_pipelines.training.model_card import write_scores
 from iap_pipelines.training.personal_clips import FoundClips, find_clips, prepare_personal_clips
 from iap_pipelines.training.recognisers.material import load_world
 from iap_pipelines.training.trainer import Trainer
@@ -200,11 +201,23 @@ class Comparison(NamedTuple):
     difference: Interval
 
 
-def compare(measured: report.Measurements, gallery: Gallery) -> list[Comparison]:
-    """Score both columns and take the difference clip by clip."""
+def compare(measured: report.Measurements, gallery: Gallery, *, by_clip: bool = False) -> list[Comparison]:
+    """
+    Score both columns and take the difference clip by clip.
+
+    Args:
+        measured: by column, clips in the same order.
+        gallery: to find faces and voices in.
+        by_clip: intervals are over clips; else over people, whose clips are not independent.
+    """
     comparisons = []
     for row in ROWS:
         before, after = (row.score(measured[column], gallery) for column in COLUMNS)
+        if by_clip:
+            before, after = (
+                [(number, value, weight) for number, (_, value, weight) in enumerate(values)]
+                for values in (before, after)
+            )
         change = [
             (person, new - old, weight) for (person, old, weight), (_, new, _) in zip(before, after, strict=True)
         ]
@@ -225,24 +238,16 @@ def show(interval: Interval, is_share: bool, *, is_difference: bool = False) -> 
     return f"{value}{unit}" + ("" if None in ends else f" [{', '.join(ends)}]")
 
 
-def card_scores(
-    comparisons: Sequence[Comparison], num_people: int, num_clips: int, command: str
-) -> list[dict[str, str]]:
+def card_scores(comparisons: Sequence[Comparison], on: str, command: str) -> list[dict[str, str]]:
     """Rows of a model card: both columns of every measure."""
     rows = []
     for entry in comparisons:
         for column, interval in zip(COLUMNS, (entry.without, entry.with_adapter), strict=True):
             value, _, ends = show(interval, entry.row.is_share).partition(" [")
-            rows.append(
-                {
-                    "name": f"{entry.row.name}, {column}",
-                    "value": value,
-                    "interval": ends.removesuffix("]").replace(", ", " to ") or "none: one person",
-                    "better": "higher",
-                    "on": f"{num_clips} clips of {num_people} held-out people, prompts that were not learned",
-                    "command": command,
-                }
-            )
+            ends = ends.removesuffix("]").replace(", ", " to ")
+            name = f"{entry.row.name}, {column}"
+            row = {"name": name, "value": value, "interval": ends, "better": "higher", "on": on, "command": command}
+            rows.append(row)
     return rows
 
 
@@ -269,6 +274,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=200, help="optimizer steps per adapter (%(default)s)")
     parser.add_argument("--inference-steps", type=int, default=20, help="denoising steps (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of noise (%(default)s)")
+    parser.add_argument("--results", type=Path, help="JSON file to write for a card in model_cards/")
     parser.add_argument("--threads", type=int, help="threads of torch; its own choice if not given")
     return parser.parse_args(argv)
 
@@ -303,14 +309,25 @@ def main() -> None:
             for entry in comparisons
         ],
     )
-    num_clips = len(tasks) // len(COLUMNS)
     note = (
-        f"{len(people)} people, {args.clips} clips each to learn from, {args.steps} steps; {num_clips} prompts, "
-        f"{args.inference_steps} denoising steps, seed {args.seed}."
+        f"{len(people)} people, {args.clips} clips of each to learn from, {args.steps} steps; {args.prompts} prompts "
+        f"for each, {args.inference_steps} denoising steps, seed {args.seed}."
     )
-    command = f"python -m benchmarks.personal_likeness --world data/world --people {len(people)} --steps {args.steps}"
-    rows = card_scores(comparisons, len(people), num_clips, command)
-    (args.output / "scores.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    command = "python -m benchmarks.personal_likeness --world data/world" + "".join(
+        f" --{name.replace('_', '-')} {getattr(args, name)}"
+        for name in ("people", "clips", "prompts", "steps", "seed")
+    )
+    for person in people:
+        own = {column: [entry for entry in measured[column] if entry[0].identities == (person,)] for column in COLUMNS}
+        scores = card_scores(
+            compare(own, gallery, by_clip=True), f"{args.prompts} clips, prompts that were not learned", command
+        )
+        write_scores(args.output / identity_name(person) / "lora", scores)
+    if args.results:
+        on = f"{args.prompts} clips each of {len(people)} held-out people, prompts that were not learned"
+        args.results.parent.mkdir(parents=True, exist_ok=True)
+        scores = card_scores(comparisons, on, command)
+        args.results.write_text(json.dumps(scores, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (args.output / "table.md").write_text(f"{note}\n\n{table}\n", encoding="utf-8")
     print(f"{note}\n\n{table}")
 

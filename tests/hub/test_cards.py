@@ -1,5 +1,6 @@
 """Cards: what is published is rendered from templates and facts, and says what a reader of it would ask for."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -80,6 +81,20 @@ def test_scores_are_rendered_with_interval_and_command():
     assert "Nothing was measured." not in text
     text = render_card("model", facts.metadata, facts.facts | changes | {"scores": []})
     assert "Nothing was measured." in text and "iap evaluate x" not in text
+
+
+def test_scores_come_from_the_file_of_a_benchmark_when_there_is_one(tmp_path):
+    facts = yaml.safe_load((CARDS / "facts" / "lora.yaml").read_text())
+    path = tmp_path / "lora.yaml"
+    path.write_text(yaml.safe_dump(facts | {"results": "scores.json"}))
+    assert "Not measured." in CardFacts.load(path).render()
+    score = {"name": "face", "value": "90 %", "interval": "80 to 95", "better": "higher", "on": "20 clips"}
+    (tmp_path / "scores.json").write_text(json.dumps([score | {"command": "python -m benchmarks.x"}]))
+    text = CardFacts.load(path).render()
+    assert "| face | 90 % | 80 to 95 | higher | 20 clips |" in text and "Not measured." not in text
+    path.write_text(yaml.safe_dump(facts | {"results": "scores.json", "facts": facts["facts"] | {"scores": []}}))
+    with pytest.raises(ValueError, match="`results` and `scores` exclude each other"):
+        CardFacts.load(path)
 
 
 def test_a_missing_fact_is_named():

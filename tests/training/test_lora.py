@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from iap_pipelines import IAPPipeline, Subject
 from iap_pipelines.training.config import LoraSettings, TrainingConfig
 from iap_pipelines.training.lora import adapted_layers
+from iap_pipelines.training.model_card import write_scores
 from iap_pipelines.training.parts import part_of
 from iap_pipelines.training.trainer import Trainer
 from tests.pipelines.tiny_components import tiny_pipeline, tiny_transformer
@@ -98,6 +99,17 @@ def test_the_adapter_is_what_the_pipeline_loads(lora_values):
     assert not torch.equal(without.video, bound.video)
     card = (folder / "README.md").read_text()
     assert 'adapter="ada"' in card and "$" not in card
+    assert "Not measured:" in card
+    score = {"name": "face", "value": "90 %", "interval": "80 to 95", "better": "higher", "on": "20 clips"}
+    for command in ("python -m benchmarks.old", "python -m benchmarks.new"):
+        write_scores(folder, [score | {"command": command}])
+    scored = (folder / "README.md").read_text()
+    assert "| face | 90 % | 80 to 95 | higher | 20 clips |" in scored and "\npython -m benchmarks.new\n" in scored
+    before, after = (text.split("## Scores\n") for text in (card, scored))
+    assert after[0] == before[0] and after[1].partition("\n## ")[2] == before[1].partition("\n## ")[2]
+    assert "Not measured" not in scored and "benchmarks.old" not in scored
+    trainer.results.write(trainer.model)  # the card written anew keeps them
+    assert (folder / "README.md").read_text() == scored
 
 
 def test_validation_shows_the_owner_with_the_adapter(lora_values):

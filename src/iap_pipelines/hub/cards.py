@@ -1,5 +1,6 @@
 """Cards from templates: the texts that belong to every repository of a kind, and the facts that belong to one."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,25 @@ class CardFacts(BaseModel):
     """what the Hub reads, in this order"""
     facts: dict[str, Any]
     """what the template asks for"""
+    results: Path | None = None
+    """JSON file of scores that a benchmark wrote, relative to the folder of the facts; the card has no scores before
+    that file is there, and says what `not_measured` says"""
 
     @classmethod
     def load(cls, path: Path) -> "CardFacts":
-        """Read a YAML file."""
-        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        """
+        Read a YAML file, and the scores of its `results`.
+
+        Raises:
+            ValueError: unknown or missing entries, or scores in both places.
+        """
+        card = cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        if card.results is not None:
+            if "scores" in card.facts:
+                raise ValueError(f"{path}: `results` and `scores` exclude each other. Leave out one of them.")
+            results = path.parent / card.results
+            card.facts["scores"] = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else []
+        return card
 
     def render(self) -> str:
         """The card; see [`render_card`]."""

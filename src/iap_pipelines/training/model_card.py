@@ -15,6 +15,13 @@ from iap_pipelines.training.config import LoraSettings, PretrainedModel, Trainin
 
 _CARDS = Path(__file__).parent / "cards"
 _NUM_ROWS = 6
+SCORES_FILE = "scores.json"
+"""Beside an adapter: rows of its card's table, each with `name`, `value`, `interval`, `better`, `on` and `command`."""
+_NOT_MEASURED = (
+    "Not measured: the losses above are all that the trainer knows. `python -m benchmarks.personal_likeness`\n"
+    "compares adapters with references alone on held-out prompts, and `python -m benchmarks.personalisation`\n"
+    "measures how much of one person reaches another."
+)
 _STAGES = {"frames": "single frames", "audio": "sound", "clips": "clips with sound"}
 
 
@@ -58,13 +65,28 @@ def write_model_card(folder: Path, config: TrainingConfig, facts: RunFacts) -> N
         "licence": _describe_licence(settings.license),
     }
     if lora is not None:
-        values |= _describe_adapter(config, lora)
+        values |= _describe_adapter(config, lora) | {"scores": _score_table(Path(folder))}
     values |= _loss_table(facts.metrics)
     front_matter = yaml.safe_dump(_metadata(config, settings.license), sort_keys=False)
     card = f"---\n{front_matter}---\n\n{template.substitute(values)}"
     (Path(folder) / "README.md").write_text(card, encoding="utf-8")
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     (Path(folder) / "training_config.yaml").write_text(text, encoding="utf-8")
+
+
+def write_scores(folder: Path, scores: Sequence[Mapping[str, str]]) -> None:
+    """
+    Keep the scores of an adapter beside it, and show them in its card in place of those that are there.
+
+    Args:
+        folder: of the adapter, with its card.
+        scores: rows of the table; see `SCORES_FILE`.
+    """
+    (Path(folder) / SCORES_FILE).write_text(json.dumps(list(scores), indent=1), encoding="utf-8")
+    path = Path(folder) / "README.md"
+    before, heading, after = path.read_text(encoding="utf-8").partition("## Scores\n")
+    rest = after[after.index("\n## ") :]
+    path.write_text(f"{before}{heading}\n{_score_table(folder)}\n{rest}", encoding="utf-8")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
@@ -121,6 +143,19 @@ def _describe_adapter(config: TrainingConfig, lora: LoraSettings) -> dict[str, s
         "binding": text,
         "binding_argument": f', adapter="{lora.name}"' if is_bound else "",
     }
+
+
+def _score_table(folder: Path) -> str:
+    path = Path(folder) / SCORES_FILE
+    scores = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    if not scores:
+        return _NOT_MEASURED
+    columns = ("name", "value", "interval", "better", "on")
+    rows = [["score", "value", "95 % interval", "better", "on"], ["---", "---:", *["---"] * 3]]
+    rows += [[score[column] for column in columns] for score in scores]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    commands = "\n".join(dict.fromkeys(score["command"] for score in scores))
+    return f"{table}\n\nPrinted by:\n\n```bash\n{commands}\n```"
 
 
 def _describe_licence(licence: str | None) -> str:

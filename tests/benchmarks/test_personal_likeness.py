@@ -1,0 +1,132 @@
+"""Prompts that were not learned, clips with and without an adapter, and their comparison."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.personal_likeness import (
+    COLUMNS,
+    ROWS,
+    WITH,
+    WITHOUT,
+    Maker,
+    Task,
+    card_scores,
+    choose_prompts,
+    compare,
+    learn,
+    parse_arguments,
+    show,
+)
+from iap_pipelines.evaluation.drawn_world.held_out import Gallery
+from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement
+from iap_pipelines.evaluation.functional.intervals import Interval
+from iap_pipelines.synthetic import WorldConfig, synthesize
+from iap_pipelines.training.recognisers.material import load_world
+from tests.pipelines.tiny_components import tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world") / "out"
+    config = WorldConfig(
+        num_identities=8,
+        clips_per_identity=4,
+        two_person_share=0.25,
+        three_person_share=0.0,
+        held_out_share=0.4,
+        height=48,
+        voice_backend="formant",
+    )
+    synthesize(config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(folder):
+    return load_world(folder)
+
+
+def test_prompts_are_those_of_others_and_say_something_else(world):
+    for person in world.identities("test"):
+        scenes = choose_prompts(world, person, 4, seed=0)
+        first, count = person * 4, world.config.clips_per_identity
+        own = [world.describe_clip(index) for index in range(first, first + count)]
+        spoken = {" ".join(line["text"] for line in clip["lines"]) for clip in own if len(clip["subjects"]) == 1}
+        assert spoken and not spoken & {scene.words for scene in scenes}
+        assert len({scene.words for scene in scenes}) == 4
+        for scene in scenes:
+            assert scene.identities == (person,) and scene.clip_index // count != person
+            assert scene.caption.subjects[0].appearance == world.person(person).kind
+    with pytest.raises(ValueError, match="`--prompts` must be at most"):
+        choose_prompts(world, person, 100, seed=0)
+
+
+def test_the_adapter_alone_makes_the_difference(folder, world, tmp_path):
+    tiny_pipeline(num_layers=2).save_pretrained(tmp_path / "model")
+    args = parse_arguments(
+        [f"--world={folder}", f"--model={tmp_path / 'model'}", f"--output={tmp_path / 'out'}"]
+        + ["--clips=2", "--steps=2", "--inference-steps=1"]
+    )
+    person = world.identities("test")[0]
+    adapter = learn(person, args)
+    written = (adapter / "pytorch_lora_weights.safetensors").stat().st_mtime_ns
+    assert learn(person, args) == adapter  # it is there, so nothing is done
+    assert (adapter / "pytorch_lora_weights.safetensors").stat().st_mtime_ns == written
+    data = adapter.parent / "data"
+    known = json.loads((data / "identities.jsonl").read_text())
+    assert len(known["faces"]) == 1  # those of the gallery are not learned
+    [scene] = choose_prompts(world, person, 1, seed=0)
+    maker = Maker(world, args)
+    first, adapted, again = (maker.make(Task(column, scene)) for column in (WITHOUT, WITH, WITHOUT))
+    assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
+    assert not np.array_equal(first[1], adapted[1])
+
+
+def clip(vector):
+    openings = np.array([[0.0], [1.0], [0.0], [0.5]], np.float32)
+    return ClipMeasurement(vector[None], openings, openings[:, 0], vector, vector[None], ())
+
+
+def test_both_columns_and_their_difference(world):
+    people = world.identities("test")
+    gallery = Gallery(tuple(range(100, 100 + 32 - len(people))) + tuple(people), np.eye(32), np.eye(32))
+    scenes = [scene for person in people for scene in choose_prompts(world, person, 2, seed=0)]
+    right = {person: np.eye(32, dtype=np.float32)[gallery.identities.index(person)] for person in people}
+    wrong = np.eye(32, dtype=np.float32)[0]
+    measured = {WITHOUT: [], WITH: []}
+    for number, scene in enumerate(scenes):
+        measured[WITHOUT].append((scene, clip(right[scene.identities[0]] if number % 2 else wrong)))
+        measured[WITH].append((scene, clip(right[scene.identities[0]])))
+    face, voice, face_cosine, _, lips, words = compare(measured, gallery)
+    for entry in (face, voice, face_cosine):
+        assert (entry.without.value, entry.with_adapter.value, entry.difference.value) == (0.5, 1.0, 0.5)
+    assert lips.difference == words.difference == Interval(0.0, 0.0, 0.0)
+    assert words.with_adapter.value == 0.0  # nothing was heard
+    # Over people everybody is alike; over clips half of them differ.
+    assert face.without == Interval(0.5, 0.5, 0.5)
+    by_clip = compare(measured, gallery, by_clip=True)[0]
+    assert by_clip.without.low < 0.5 < by_clip.without.high
+
+    rows = card_scores(compare(measured, gallery), "some clips", "python -m x")
+    assert [row["name"] for row in rows] == [f"{row.name}, {column}" for row in ROWS for column in COLUMNS]
+    assert (rows[1]["value"], rows[1]["interval"]) == ("100 %", "100 to 100")
+
+
+def test_silence_is_like_nobody(world):
+    person = world.identities("test")[0]
+    gallery = Gallery((*range(100, 131), person), np.eye(32), np.eye(32))
+    scenes = choose_prompts(world, person, 2, seed=0)
+    silent = replace(clip(np.eye(32, dtype=np.float32)[31]), voice=np.full(32, np.nan, np.float32))
+    measured = dict.fromkeys(COLUMNS, [(scene, silent) for scene in scenes])
+    found = {entry.row.name: entry.without.value for entry in compare(measured, gallery, by_clip=True)}
+    assert found["voice: top-1 among 32"] == found["voice: cosine to other recordings"] == 0.0
+    assert found["face: top-1 among 32"] == 1.0
+
+
+def test_values_are_shown_with_their_ends():
+    assert show(Interval(0.25, 0.125, 0.5), True, is_difference=True) == "+25 % [+12, +50]"
+    assert show(Interval(0.5, None, None), False) == "0.50"
+    assert show(Interval(-0.104, -0.2, 0.0), False, is_difference=True) == "-0.10 [-0.20, +0.00]"
