@@ -33,7 +33,6 @@ from iap_pipelines.evaluation.drawn_world import report
 from iap_pipelines.evaluation.drawn_world.held_out import Gallery, Scene, choose_scenes, make_gallery, subjects_of
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement, DrawnWorldRecognisers
 from iap_pipelines.evaluation.functional.intervals import Interval
-from iap_pipelines.identity_card import LORA
 from iap_pipelines.pipelines.fingerprint import model_fingerprint
 from iap_pipelines.synthetic.world import World, identity_name
 from iap_pipelines.training.identity import identity_config
@@ -138,7 +137,7 @@ def learn(person: int, args: argparse.Namespace) -> Path:
     """Learn the adapter of a person, or go on; returns its folder."""
     name = identity_name(person)
     output = args.output / name
-    if not (output / "lora" / LORA).is_file():
+    if not (output / "lora" / "README.md").is_file():  # which is written last
         found = find_clips(args.world, name)
         # The gallery is made of the other faces and voices.
         found = FoundClips(found.clips[: args.clips], found.faces[:1], found.voices[:1])
@@ -284,17 +283,14 @@ def main() -> None:
     set_threads(args.threads)
     world = load_world(args.world)
     people = world.identities("test")[: args.people]
-    tasks = []
-    for person in people:
-        learn(person, args)
-        tasks += [
-            Task(column, scene)
-            for scene in choose_prompts(world, person, args.prompts, args.seed)
-            for column in COLUMNS
-        ]
     recognisers, maker = DrawnWorldRecognisers.from_pretrained(args.recognisers), Maker(world, args)
     notebook = Notebook(args.output, settings_of(args, world, maker.pipe.transformer))
-    measured = measure_all(tasks, notebook, maker.make, recognisers, world.config.frame_rate)
+    tasks: list[Task] = []
+    for person in people:
+        learn(person, args)
+        scenes = choose_prompts(world, person, args.prompts, args.seed)
+        tasks += [Task(column, scene) for scene in scenes for column in COLUMNS]
+        measured = measure_all(tasks, notebook, maker.make, recognisers, world.config.frame_rate)
     gallery = make_gallery(world, recognisers, [*world.identities("test"), *world.identities("validation")])
     comparisons = compare(measured, gallery)
     table = markdown_table(

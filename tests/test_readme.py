@@ -29,8 +29,9 @@ pytestmark = pytest.mark.skipif(not README.is_file(), reason="there is no README
 BRIEF = {
     "generate": ["--steps", "2", "--quiet"],
     "train-identity": ["--steps", "2"],
+    "evaluate --benchmark": ["--steps", "2"],
 }
-"""Added to commands of this kind."""
+"""Added to commands that begin so."""
 ELSEWHERE = {
     "Make, share and reuse a person": "tests/hub/test_readme.py",
     "A page to try it": "tests/app/test_browser.py (`iap demo`)",
@@ -71,7 +72,8 @@ def run_commands(section: str, repository: Path, monkeypatch) -> None:
         for program, *words in block.commands if block.section == section else ():
             ran += program not in NO_COMMANDS
             if program == "iap":
-                assert main([*words, *BRIEF.get(words[0], ())]) == 0, words
+                brief = [option for kind in BRIEF if " ".join(words).startswith(kind) for option in BRIEF[kind]]
+                assert main([*words, *brief]) == 0, words
             elif program == "python":
                 subprocess.run([sys.executable, str(repository / words[0]), *words[1:]], check=True)
             elif program == "export":
