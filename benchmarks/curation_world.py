@@ -8,7 +8,7 @@ import argparse
 import functools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,8 @@ from iap_pipelines.synthetic import WorldConfig, synthesize
 STAGES = ("probe", "shots", "speech", "clips", "faces", "lips", "match")
 MAX_SHOT_FRAMES = 2
 GRID_SECONDS = 0.01
+BREATH_SECONDS = 0.3
+"""Pauses up to here belong to a turn, as transcripts of meetings have it; who is silent longer begins another."""
 LINK_PRECISION = 0.99
 GRID = tuple(np.arange(0.3, 0.86, 0.05).round(2).tolist())
 """Thresholds that are tried on one half of the people."""
@@ -265,8 +267,23 @@ def judge_turns(known: dict[str, Known], truth: Truth, identity_of: dict[str, st
         else:
             found = [(identity_of.get(turn.track_id, turn.speaker_id), turn) for turn in known[path].all(ClipTurn)]
         heard = [TrueLine(name, turn.start_seconds, turn.end_seconds) for name, turn in found]
-        total += turn_error([line for shot in shots for line in shot.lines], heard)
+        total += turn_error([turn for shot in shots for turn in to_turns(shot.lines)], heard)
     return total
+
+
+def to_turns(lines: Sequence[TrueLine]) -> list[TrueLine]:
+    """Lines of one person after another, without the pauses for breath between them.
+
+    >>> to_turns([TrueLine("ada", 0.0, 1.0), TrueLine("ada", 1.2, 2.0), TrueLine("ben", 2.1, 3.0)])
+    [TrueLine(identity='ada', start=0.0, end=2.0), TrueLine(identity='ben', start=2.1, end=3.0)]
+    """
+    turns: list[TrueLine] = []
+    for line in lines:
+        if turns and turns[-1].identity == line.identity and line.start - turns[-1].end <= BREATH_SECONDS:
+            turns[-1] = replace(turns[-1], end=line.end)
+        else:
+            turns.append(line)
+    return turns
 
 
 def turn_error(wanted: Sequence[TrueLine], found: Sequence[TrueLine]) -> TurnError:

@@ -19,6 +19,7 @@ from iap_pipelines.media import (
 )
 from iap_pipelines.media.audio import SeekError, _Timeline
 from iap_pipelines.media.containers import decoded_frames
+from iap_pipelines.media.video import to_rgb
 from iap_pipelines.types import AudioSamples
 from tests.media.clips import moving_ramp, tone, write_raw
 
@@ -108,6 +109,24 @@ def test_fewer_and_smaller_pictures(clip):
     assert [time for time, _ in found] == pytest.approx(np.arange(0, 2.0, 0.2))
     assert found[0][1].shape == (48, 64, 3)
     assert next(iterate_frames(clip, short_side=1000))[1].shape == (96, 128, 3), "nothing is enlarged"
+
+
+def test_pictures_at_some_times_are_those_of_the_whole(clip, monkeypatch):
+    whole = dict(iterate_frames(clip))
+    times = [sorted(whole)[index] for index in (3, 3, 20, 49)]
+    converted = []
+    monkeypatch.setattr(pieces, "to_rgb", lambda *args: converted.append(1) or to_rgb(*args))
+    for time, picture in zip(times, pieces.frames_at(clip, times), strict=True):
+        np.testing.assert_array_equal(picture, whole[time])
+    assert len(converted) == 3
+    assert list(pieces.frames_at(clip, [])) == []
+    with pytest.raises(MediaError, match=r"no picture at 9\.00 s"):
+        list(pieces.frames_at(clip, [0.0, 9.0]))
+
+
+def test_fast_colours_are_nearly_exact(clip):
+    for (_, exact), (_, fast) in zip(iterate_frames(clip), iterate_frames(clip, exact=False), strict=True):
+        assert np.abs(exact.astype(int) - fast).mean() < 3
 
 
 def test_sound_is_on_the_clock_of_the_pictures(late):

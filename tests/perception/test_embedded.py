@@ -6,6 +6,7 @@ import torch
 
 from iap_pipelines.media import read_audio, read_image, read_video
 from iap_pipelines.perception import backends
+from iap_pipelines.perception.asr_faster_whisper import _remember_last
 from iap_pipelines.perception.interfaces import FaceDetection
 from iap_pipelines.types import AudioSamples
 
@@ -131,3 +132,12 @@ def test_every_model_says_what_it_is():
         backends.load_transcriber(),
     ]
     assert all(model.name and model.revision for model in models)
+
+
+def test_what_was_encoded_is_not_encoded_again():
+    encoded = []
+    encode = _remember_last(lambda features: encoded.append(features.sum()) or len(encoded))
+    one, other = np.ones((2, 3)), np.zeros((2, 3))
+    assert [encode(one), encode(one.copy()), encode(other), encode(one)] == [1, 1, 2, 3]
+    one += 1
+    assert encode(one) == 4, "an array that changed is another"

@@ -5,7 +5,7 @@ Times are seconds from the first picture, as in `read_frame_times`. Letters: H h
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 _SEEK_FROM_SECONDS = 15.0
 """Nearer pieces are reached by decoding what comes before: no slower, and never inexact."""
+
+
+_SAME_TIME_SECONDS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def iterate_frames(
     end_seconds: float | None = None,
     short_side: int | None = None,
     max_rate: float | None = None,
+    exact: bool = True,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Give the pictures of a piece of a video one at a time, so that memory does not grow with its length.
 
@@ -170,6 +174,7 @@ def iterate_frames(
         end_seconds: end of the piece, which is no part of it. ``None``: to the end.
         short_side: pixels of the shorter side; larger pictures are made smaller. ``None``: as they are.
         max_rate: pictures that follow faster than so many per second are left out. ``None``: all.
+        exact: colours as exact as they can be; otherwise ten times as fast, a level or two off.
 
     Yields:
         Time in seconds, and the upright picture with square pixels, RGB uint8 ``[H, W, 3]``.
@@ -189,7 +194,36 @@ def iterate_frames(
                 # On a grid, so that the mean rate is the one asked for whatever the file's own.
                 steps = np.floor((seconds - start_seconds) * max_rate + TIME_TOLERANCE_SECONDS) + 1
                 due = start_seconds + steps / max_rate - TIME_TOLERANCE_SECONDS
-            yield seconds, to_rgb(path, stream, frame, short_side=short_side)
+            yield seconds, to_rgb(path, stream, frame, short_side=short_side, exact=exact)
+
+
+def frames_at(path: str | os.PathLike[str], times: Sequence[float]) -> Iterator[np.ndarray]:
+    """Give the pictures at some times, of which only these are converted.
+
+    Args:
+        path: the file.
+        times: when the pictures are shown, in seconds, rising; each as `iterate_frames` gave it.
+
+    Yields:
+        For each time the upright picture with square pixels, RGB uint8 ``[H, W, 3]``.
+
+    Raises:
+        MediaError: for a file that is no video, is damaged on the way, or ends before the last time.
+    """
+    waiting = list(times)
+    with open_container(path) as container:
+        stream = video_stream(path, container)
+        for frame, seconds in _timed_from(path, container, stream, waiting[0]) if waiting else ():
+            if seconds < waiting[0] - _SAME_TIME_SECONDS:
+                continue
+            picture = to_rgb(path, stream, frame)
+            while waiting and waiting[0] <= seconds + _SAME_TIME_SECONDS:
+                yield picture
+                waiting.pop(0)
+            if not waiting:
+                return
+    if waiting:
+        raise MediaError(path, f"it has no picture at {waiting[0]:.2f} s")
 
 
 def _timed_from(

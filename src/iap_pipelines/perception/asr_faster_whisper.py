@@ -7,8 +7,11 @@ once, checked, and kept in the Hub's cache for assets of libraries.
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from huggingface_hub import cached_assets_path
 
 from iap_pipelines.perception.interfaces import TimedWord
@@ -41,13 +44,15 @@ class FasterWhisperTranscriber:
         self._model = whisper.WhisperModel(
             str(folder), device="cpu", compute_type="int8", cpu_threads=num_threads, num_workers=1
         )
+        self._pad_or_trim = whisper.audio.pad_or_trim
+        self._model.encode = _remember_last(self._model.encode)
 
     def transcribe(self, audio: AudioSamples) -> list[TimedWord]:
         """Transcribe; times in seconds from the first sample."""
         samples = audio.to_mono().resample(SAMPLING_RATE).samples[0].numpy()
         segments, _ = self._model.transcribe(
             samples,
-            language=self._language,
+            language=self._language or self._hear_language(samples),
             beam_size=1,
             temperature=0.0,
             word_timestamps=True,
@@ -59,6 +64,27 @@ class FasterWhisperTranscriber:
             for word in segment.words or ()
             if word.word.strip()
         ]
+
+    def _hear_language(self, samples: np.ndarray) -> str:
+        """Code of the language of the first half minute, cut as it is for writing it down: so it is encoded once."""
+        if not self._model.model.is_multilingual:
+            return "en"
+        features = self._model.feature_extractor(samples)
+        length = min(features.shape[-1] - 1, self._model.feature_extractor.nb_max_frames)
+        encoded = self._model.encode(self._pad_or_trim(features[:, :length]))
+        return self._model.model.detect_language(encoded)[0][0][0][2:-2]
+
+
+def _remember_last(encode: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    """What is encoded to hear the language is not encoded again to write it down: that takes most of the time."""
+    last: list[tuple[np.ndarray, Any]] = []
+
+    def encode_once(features: np.ndarray) -> Any:
+        if not last or not np.array_equal(last[0][0], features):
+            last[:] = [(features.copy(), encode(features))]
+        return last[0][1]
+
+    return encode_once
 
 
 def _embedded_model() -> Path:

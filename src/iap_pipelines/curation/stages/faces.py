@@ -45,6 +45,7 @@ class FindFaces(Stage):
     """
 
     name = "faces"
+    version = 2
     reads = (Source,)
     adds = (Track, View, ClipFaces)
 
@@ -79,6 +80,7 @@ class FindFaces(Stage):
             start_seconds=unit.start_seconds,
             end_seconds=unit.end_seconds,
             max_rate=self.pictures_per_second,
+            exact=False,
         ):
             faces, width = self._detector.detect(picture), picture.shape[1]
             frames.append(TimedFaces(time, tuple(faces)))

@@ -34,6 +34,7 @@ class WatchLips(Stage):
     """
 
     name = "lips"
+    version = 2
     reads = (Track,)
     adds = (Lips,)
 
@@ -82,6 +83,7 @@ class WatchLips(Stage):
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
             max_rate=_MAX_PICTURES_PER_SECOND,
+            exact=False,
         ):
             for recorder in recorders:
                 recorder.add(time, picture)

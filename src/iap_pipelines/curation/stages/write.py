@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from iap_pipelines.curation.records import Clip, ClipTurn, Record, Source, Track, View
 from iap_pipelines.curation.results import WrittenClip, WrittenView, WrittenVoice
 from iap_pipelines.curation.stage import Known, Stage
-from iap_pipelines.media import export_frames, export_sound, iterate_frames, read_sound
+from iap_pipelines.media import export_frames, export_sound, frames_at, iterate_frames, read_sound
 from iap_pipelines.media.export import EncoderPreset
 from iap_pipelines.types import AudioSamples
 
@@ -101,18 +101,12 @@ class Write(Stage):
         views = sorted(known.all(View, clip_id=clip.clip_id), key=lambda view: (view.time_seconds, view.view_id))
         if not views:
             return
-        # One pass for all: a view is the picture at its time.
-        pictures = iterate_frames(
-            known.file, start_seconds=views[0].time_seconds, end_seconds=views[-1].time_seconds + 1e-3
-        )
-        waiting = list(views)
-        for time, picture in pictures:
-            while waiting and waiting[0].time_seconds <= time + 1e-4:
-                view = waiting.pop(0)
-                head = cut_head(picture, view.box, self.face_margin, self.max_face_pixels)
-                file = f"media/views/{view.view_id}.png"
-                _save_png(head, Path(self.folder) / file)
-                yield WrittenView(view_id=view.view_id, view_file=file, file_pixels=head.width)
+        pictures = frames_at(known.file, [view.time_seconds for view in views])
+        for view, picture in zip(views, pictures, strict=True):
+            head = cut_head(picture, view.box, self.face_margin, self.max_face_pixels)
+            file = f"media/views/{view.view_id}.png"
+            _save_png(head, Path(self.folder) / file)
+            yield WrittenView(view_id=view.view_id, view_file=file, file_pixels=head.width)
 
     def _write_voices(self, clip: Clip, known: Known) -> Iterator[WrittenVoice]:
         for turn in known.all(ClipTurn, clip_id=clip.clip_id):
