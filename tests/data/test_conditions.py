@@ -29,11 +29,11 @@ def test_who_is_on_the_left_gets_every_slot():
     assert orders == {(0, 1), (1, 0)}
 
 
-def test_an_order_that_is_kept_changes_no_other_draw():
+def test_an_order_that_is_given_changes_no_other_draw():
     dropout = ConditionDropout(face=0.5, voice=0.5)
     for seed in range(20):
         free = draw_conditions(CAPTION, 2, dropout, np.random.default_rng(seed))
-        kept = draw_conditions(CAPTION, 2, dropout, np.random.default_rng(seed), keep_order=True)
+        kept = draw_conditions(CAPTION, 2, dropout, np.random.default_rng(seed), order=(0, 1))
         assert kept.order == (0, 1)
         assert (kept.with_face, kept.with_voice) == (free.with_face, free.with_voice)
 

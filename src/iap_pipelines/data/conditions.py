@@ -60,7 +60,7 @@ def draw_conditions(
     dropout: ConditionDropout,
     generator: np.random.Generator,
     *,
-    keep_order: bool = False,
+    order: tuple[int, ...] | None = None,
 ) -> DrawnConditions:
     """
     Draw which conditions a sample has, and who sits in which slot.
@@ -70,7 +70,7 @@ def draw_conditions(
         num_subjects: people in the clip.
         dropout: how often what is left out.
         generator: source of all draws; always the same number of them, whatever they decide.
-        keep_order: subjects keep the slots that they have in the clip.
+        order: of the subjects, as in [`DrawnConditions`]; a random one if not given.
 
     Raises:
         ValueError: if `caption` is not structured or has other subjects than the clip.
@@ -81,7 +81,7 @@ def draw_conditions(
             f"`caption` describes {len(structured.subjects)} subjects, but the clip has {num_subjects}: {caption!r}."
         )
     drawn_order = tuple(generator.permutation(num_subjects).tolist())
-    order = tuple(range(num_subjects)) if keep_order else drawn_order
+    order = drawn_order if order is None else order
     no_caption, no_identity = generator.random(2) < (dropout.caption, dropout.identity)
     draws = generator.random((3, num_subjects))
     structured = permute_subjects(structured, order)
@@ -92,6 +92,18 @@ def draw_conditions(
         with_face=tuple((~no_identity & (draws[1] >= dropout.face)).tolist()),
         with_voice=tuple((~no_identity & (draws[2] >= dropout.voice)).tolist()),
     )
+
+
+def speaking_order(caption: str) -> tuple[int, ...]:
+    """
+    The subjects of a structured caption, from 0, in the order in which they begin to speak; silent ones last.
+
+    >>> speaking_order('Scene: room. <S1>: left, man. <S2>: right, woman. <S2> says: "hi". <S1> says: "bye".')
+    (1, 0)
+    """
+    structured = StructuredCaption.parse(caption)
+    speakers = dict.fromkeys(line.subject - 1 for line in structured.lines)
+    return (*speakers, *(index for index in range(len(structured.subjects)) if index not in speakers))
 
 
 def permute_subjects(caption: StructuredCaption, order: Sequence[int]) -> StructuredCaption:

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry
-from iap_pipelines.data.conditions import ConditionDropout, draw_conditions, without_anchors
+from iap_pipelines.data.conditions import ConditionDropout, draw_conditions, speaking_order, without_anchors
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.models.transformer_iap import IAPIdentityInputs
 from iap_pipelines.pipelines.identity import SubjectLatents, collate_identity
@@ -68,7 +68,8 @@ class SampleSettings:
         dropout: which conditions are left out, and how often.
         references: `own` takes faces and voices from a person's references, `target` from the target clip itself.
         anchors: whether captions say which subject is which.
-        ordered_slots: how often subjects keep the order of the clip (from left to right) instead of a random one.
+        ordered_slots: how often subjects are numbered from left to right (`audio`: in the order in which they speak)
+            instead of at random.
     """
 
     target: TargetKind
@@ -139,10 +140,8 @@ class IdentityClipDataset:
     def sample(self, index: int, generator: np.random.Generator) -> TrainingSample:
         """Clip `index` with conditions drawn from `generator`, which alone decides everything random about it."""
         clip = self.clips[index]
-        ordered = self.settings.ordered_slots
-        keep_order = ordered > 0 and generator.random() < ordered
         drawn = draw_conditions(
-            clip.caption, len(clip.identities), self.settings.dropout, generator, keep_order=keep_order
+            clip.caption, len(clip.identities), self.settings.dropout, generator, order=self._order(clip, generator)
         )
         subjects = []
         for slot, subject in enumerate(drawn.order):
@@ -153,6 +152,12 @@ class IdentityClipDataset:
             subjects.append(SubjectLatents(faces, voice))
         caption = drawn.caption if self.settings.anchors else without_anchors(drawn.caption)
         return TrainingSample(self._video(clip, generator), self._audio(clip), caption, tuple(subjects))
+
+    def _order(self, clip: ClipEntry, generator: np.random.Generator) -> tuple[int, ...] | None:
+        """An order that is not random, now and then."""
+        if self.settings.ordered_slots == 0 or generator.random() >= self.settings.ordered_slots:
+            return None
+        return tuple(range(len(clip.identities))) if self.learns_video else speaking_order(clip.caption)
 
     def _video(self, clip: ClipEntry, generator: np.random.Generator) -> Tensor | None:
         draws = self.settings.num_draws

@@ -207,8 +207,9 @@ class DataSettings(StrictModel):
     """Whether captions say which subject is which (`<S1>`); without them for ablations."""
     ordered_slots: Probability = 0.0
     """
-    How often subjects keep their order in the clip, from left to right, instead of a random one. 1 teaches a new model
-    that slots differ; 0, afterwards, that only the caption says who stands where.
+    How often subjects are numbered from left to right (`target: audio`: in the order in which they speak) instead of
+    at random. Half of the time teaches a new model that slots differ, the other half that the caption says whose they
+    are.
     """
     dropout: DropoutSettings = DropoutSettings()
     """Left-out conditions."""
