@@ -7,7 +7,7 @@ measure. Gates are left out, so that every clip counts. The sweep shows what oth
 import argparse
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,14 +119,16 @@ def _join(world: Path, records: Sequence[dict], path: Path) -> None:
     write_video(np.concatenate(pictures), np.concatenate(sounds), path, **rates)
 
 
-def measure(folder: Path, output: Path, config: CurationConfig, workers: int) -> dict[str, Known]:
-    """What the stages find out about every source, by path. Goes on where an earlier run stopped."""
-    found = find_sources(folder)
+def measure(
+    folder: Path, output: Path, config: CurationConfig, workers: int, paths: Collection[str]
+) -> dict[str, Known]:
+    """What the stages find out about these sources of a folder, by path. Goes on where an earlier run stopped."""
+    sources = [source for source in find_sources(folder).sources if source.path in paths]
     make_worker = functools.partial(_make_worker, config.model_dump_json(), folder, output)
     engine = LocalEngine(make_worker, workers, config.run.timeout_seconds)
     plan, ledger = _plan(config), Ledger(output / "ledger")
-    measure_all(engine, plan, ledger, folder, found.sources)
-    walked = {source.path: walk(plan, ledger, folder / source.path, source, read_only) for source in found.sources}
+    measure_all(engine, plan, ledger, folder, sources)
+    walked = {source.path: walk(plan, ledger, folder / source.path, source, read_only) for source in sources}
     rejects = [reject for item in walked.values() for reject in item.rejects.values() if reject.kind == "failed"]
     if rejects:
         raise RuntimeError(f"{len(rejects)} units failed; {rejects[0].record_id}: {rejects[0].detail}")
@@ -493,6 +495,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help="settings as of `iap curate --config`")
     parser.add_argument("--plot", type=Path, help="SVG or PNG of the sweep; `sweep.svg` in the output if not given")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--sources", type=int, help="so many of the sources; all if not given")
     args = parser.parse_args(arguments)
     world = WorldConfig(
         num_identities=args.identities,
@@ -508,9 +511,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     voices = {"voice_bank": args.voice_bank, "kokoro_voices": args.kokoro_voices}
     synthesize(world, args.output / "world", workers=args.workers, **voices)
     truth = write_sources(args.output / "world", args.output / "sources", args.clips_per_source, args.seed)
+    if args.sources is not None:  # evenly, for they are sorted by how many people are seen
+        places = np.linspace(0, len(truth) - 1, min(args.sources, len(truth))).round().astype(int)
+        truth = {path: truth[path] for path in np.array(list(truth))[places].tolist()}
     config = CurationConfig() if args.config is None else CurationConfig.from_yaml(args.config)
-    known = measure(args.output.absolute() / "sources", args.output.absolute() / "run", config, args.workers)
-    print(f"{world.num_clips} clips of {world.num_identities} drawn people in {len(truth)} sources.\n")
+    folder, run = args.output.absolute() / "sources", args.output.absolute() / "run"
+    known = measure(folder, run, config, args.workers, truth)
+    num_clips = sum(map(len, truth.values()))
+    print(f"{num_clips} clips of {world.num_identities} drawn people in {len(truth)} sources.\n")
     print(table(known, truth, config.link))
     people, values = find_appearances(known, truth), np.arange(0.2, 0.96, 0.02).round(2).tolist()
     plot = args.plot or args.output / "sweep.svg"

