@@ -69,7 +69,7 @@ def draw_ablation(folder: Path, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "iap"
+    matplotlib.rcParams |= {"svg.hashsalt": "iap", "svg.fonttype": "none"}
     from matplotlib import pyplot
 
     runs = read_runs(folder)

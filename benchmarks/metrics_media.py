@@ -1,32 +1,34 @@
 """What the metrics are worth on real clips: genuine pairs against swapped pairs, and clips with a known fault.
 
-Reads any folder with a `manifest.csv` that says who is seen (`identity`, from left to right, with `;`) and who speaks
-(`speaking`): the columns of ../shared/media. Prints two tables:
+Reads any folder with a `manifest.csv` (`benchmarks.media_folder` says which columns). Prints two tables:
 
 1. per metric, the area under the curve and the equal error rate of telling genuine from swapped pairs, with 95 %
-   bootstrap intervals. Faces: a clip with another file of the same person, against files of others. Voices: the same.
-   Lip sync: a clip with its own sound, against the sound of the others. Binding: a clip with the references of the
-   person who is seen and heard, against the same clip with the sound of another person who is a reference too.
-2. files whose `notes` state a fault (another voice, sound that is late), beside the person's untouched clip.
+   bootstrap intervals. Faces and voices: a clip with another file of the same person, against files of others. Lip
+   sync: a clip with its own sound, against the sounds of the others. Binding: the person who is seen and heard,
+   against the same clip with the sound of another person, who is a reference too (`binding`) or is not (`binding,
+   unknown voice`). There a person is known from all other files of them, and from the clip itself if there is none.
+2. clips with a stated fault (another voice, sound that is late), below the person's clips without it.
 
     IAP_MEDIA_DIR=../shared/media python -m benchmarks.metrics_media
+
+Every value is measured once and written down in `--work`: stop it at any moment, start it again, and it goes on.
 """
 
 import argparse
-import csv
-import hashlib
-import json
+import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.measuring import markdown_table
+from benchmarks.media_folder import MediaRow, read_manifest
+from benchmarks.score_book import ScoreBook
 from iap_pipelines.evaluation.functional import (
     Interval,
     area_under_curve,
@@ -42,80 +44,20 @@ from iap_pipelines.evaluation.models import EvaluationModels, NotMeasured
 from iap_pipelines.evaluation.observer import ClipObserver
 from iap_pipelines.evaluation.reference_embeddings import ReferenceEmbeddings
 from iap_pipelines.evaluation.references import ClipReference, SubjectReference
-from iap_pipelines.evaluation.results import Score
+from iap_pipelines.evaluation.run import DEFINITIONS
 from iap_pipelines.evaluation.scoring import ClipScorer
 from iap_pipelines.evaluation.settings import EvaluationSettings
-from iap_pipelines.media import read_sound, read_video
+from iap_pipelines.media import MediaError, read_sound, read_video
 
 
 FACE, VOICE, LIPS, BINDING = "face_similarity", "voice_similarity", "lip_sync_confidence", "binding"
+UNKNOWN = "binding, unknown voice"
 SHOWN = (FACE, VOICE, "lip_sync_offset", LIPS, BINDING)
 FOLDER_VARIABLE = "IAP_MEDIA_DIR"
 
 Pairs = tuple[list[float], list[float]]
 """Scores of genuine and of swapped pairs."""
-
-
-@dataclass(frozen=True)
-class MediaRow:
-    """One line of the manifest."""
-
-    path: Path
-    kind: str
-    seen: tuple[str, ...]
-    speaking: tuple[str, ...]
-    fault: str | None
-    """what the notes say is wrong, if anything"""
-
-
-class ScoreBook:
-    """Values on disk, one JSON line each, so that an interrupted run goes on.
-
-    Args:
-        path: the file; its folder is made.
-        settings: what the values depend on; others' values are left alone.
-    """
-
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._prefix = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        self._values: dict[str, Any] = {}
-        written = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole = written[: written.rfind("\n") + 1]  # without a line that was cut off when the run was stopped
-        path.write_text(whole, encoding="utf-8")
-        for line in whole.splitlines():
-            self._values.update(json.loads(line))
-
-    def get(self, key: str, measure: Callable[[], Any]) -> Any:
-        """The value that is written down, or what ``measure`` finds."""
-        key = f"{self._prefix} {key}"
-        if key not in self._values:
-            self._values[key] = measure()
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({key: self._values[key]}) + "\n")
-        return self._values[key]
-
-
-def read_manifest(folder: Path) -> list[MediaRow]:
-    """Every file of the manifest but those of the kind `bad`.
-
-    Raises:
-        FileNotFoundError: without a manifest.
-    """
-    path = folder / "manifest.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"`{FOLDER_VARIABLE}` must name a folder with a manifest.csv, but there is no {path}.")
-    with open(path, encoding="utf-8", newline="") as file:
-        return [_row(folder, row) for row in csv.DictReader(file) if row["kind"] != "bad"]
-
-
-def _row(folder: Path, row: dict[str, str]) -> MediaRow:
-    seen, speaking = (tuple(filter(None, row[name].split(";"))) for name in ("identity", "speaking"))
-    fault = "late sound" if "audio" in row["notes"] and "late" in row["notes"] else None
-    if row["kind"] in ("video", "composite") and len(seen) == 1 and speaking and speaking != seen:
-        fault = "another voice"
-    return MediaRow(folder / row["file"], row["kind"], seen, speaking, fault)
+Values = dict[str, float | None]
 
 
 class MediaTest:
@@ -129,50 +71,47 @@ class MediaTest:
     """
 
     def __init__(
-        self, rows: Sequence[MediaRow], models: EvaluationModels, settings: EvaluationSettings, book: "ScoreBook"
+        self, rows: Sequence[MediaRow], models: EvaluationModels, settings: EvaluationSettings, book: ScoreBook
     ) -> None:
         self._models, self._settings, self._book = models, settings, book
-        self._sounds: dict[Path, Listener] = {}
         self._references = ReferenceEmbeddings(models)
+        self._observers: dict[Path, ClipObserver] = {}
+        self._sounds: dict[Path, Listener] = {}
         self._frames: dict[Path, np.ndarray] = {}
-        self.alone = [row for row in rows if row.kind == "video" and row.seen == row.speaking and len(row.seen) == 1]
-        """clips of one person who is seen and heard"""
-        self.faulty = [row for row in rows if row.fault and row.kind in ("video", "composite")]
-        self._faces = [row for row in rows if len(row.seen) == 1 and row.kind in ("video", "image") and not row.fault]
-        self._voices = [row for row in rows if len(row.speaking) == 1 and row.kind in ("video", "voice")]
+        self.clean = [row for row in rows if row.is_clean]
+        self.faulty = [row for row in rows if row.is_faulty]
+        self._faces = [row for row in rows if row.shows_one and not row.is_faulty and row.kind != "composite"]
+        self._voices = [row for row in rows if row.sounds_like_one and row.kind != "composite"]
 
-    def separate(self, progress: Callable[[Iterable], Iterable]) -> dict[str, Pairs]:
+    # --- Genuine and swapped ---------------------------------------------------------------------------------------
+
+    def separate(self, progress: Callable[[Iterable], Iterable] = list) -> dict[str, Pairs]:
         """Scores of genuine and of swapped pairs, per metric."""
-        found: dict[str, Pairs] = {name: ([], []) for name in (FACE, VOICE, LIPS, BINDING)}
-        for row in progress(self.alone):
+        found: dict[str, Pairs] = {name: ([], []) for name in (FACE, VOICE, LIPS, BINDING, UNKNOWN)}
+        for row in progress(self.clean):
             self._separate_sounds(row, found)
+            self._forget(row)
         self._compare(FACE, self._faces, lambda row: row.seen[0], self._face_pair, found)
         self._compare(VOICE, self._voices, lambda row: row.speaking[0], self._voice_pair, found)
         return found
 
     def _separate_sounds(self, row: MediaRow, found: dict[str, Pairs]) -> None:
         """One clip with its own sound and with that of every other person."""
-        observer: ClipObserver | None = None
         # The same person in another clip is neither the genuine sound nor a stranger's.
-        for other in (other for other in self.alone if other is row or other.seen != row.seen):
+        for other in (other for other in self.clean if other is row or other.seen != row.seen):
+            values = self._measured("sounds", (row, other), lambda other=other: self._with_sound_of(row, other))
+            swapped = other is not row
+            for name in (LIPS, BINDING, UNKNOWN):
+                if values.get(name) is not None:
+                    found[name][swapped].append(values[name])
 
-            def measure(other: MediaRow = other) -> dict[str, float | None]:
-                nonlocal observer
-                observer = observer or ClipObserver(*read_video(row.path), self._models)
-                people = [row] if other is row else [row, other]
-                scores = self._score(row, observer.with_sound(self._sound(other)), people, (LIPS, BINDING))
-                return {name: score.value for name, score in scores.items()}
-
-            values = self._book.get(f"sounds {row.path.name} {other.path.name}", measure)
-            for name in (LIPS, BINDING):
-                if values[name] is not None:
-                    found[name][other is not row].append(values[name])
-
-    def _sound(self, row: MediaRow) -> Listener:
-        if row.path not in self._sounds:
-            audio = read_sound(row.path)
-            self._sounds[row.path] = Listener(audio, audio.duration_seconds if audio else 0.0, self._models)
-        return self._sounds[row.path]
+    def _with_sound_of(self, row: MediaRow, other: MediaRow) -> Values:
+        observer = self._observe(row).with_sound(self._listen(other))
+        alone = self._score(observer, [self._person(row)], (LIPS, BINDING))
+        if other is row:
+            return alone | {UNKNOWN: alone[BINDING]}
+        both = self._score(observer, [self._person(row), self._person(other)], (BINDING,))
+        return {LIPS: alone[LIPS], UNKNOWN: alone[BINDING], BINDING: both[BINDING]}
 
     def _compare(
         self,
@@ -183,74 +122,107 @@ class MediaTest:
         found: dict[str, Pairs],
     ) -> None:
         for one, other in combinations(rows, 2):
+            values = self._measured(name, (one, other), lambda one=one, other=other: {name: similarity(one, other)})
+            if values.get(name) is not None:
+                found[name][who(one) != who(other)].append(values[name])
 
-            def measure(one: MediaRow = one, other: MediaRow = other) -> float | None:
-                try:
-                    return similarity(one, other)
-                except NotMeasured:
-                    return None
-
-            value = self._book.get(f"{name} {one.path.name} {other.path.name}", measure)
-            if value is not None:
-                found[name][who(one) != who(other)].append(value)
-
-    def _face_pair(self, one: MediaRow, other: MediaRow) -> float:
+    def _face_pair(self, one: MediaRow, other: MediaRow) -> float | None:
         """Frames of a clip, where one of them is a clip, with a picture of the other."""
-        if one not in self.alone:
+        if not one.is_video:
             one, other = other, one
         picture = self._references.faces("face_embedder", (other.path,))
         return face_similarity(self._frames_of(one), picture).similarity
 
     def _frames_of(self, row: MediaRow) -> np.ndarray:
-        if row not in self.alone:
+        """Embeddings ``[F, D]`` of the face that is seen longest."""
+        if not row.is_video:
             return self._references.faces("face_embedder", (row.path,))
         if row.path not in self._frames:
-            self._frames[row.path] = ClipObserver(*read_video(row.path), self._models).embed_faces("face_embedder")[0]
+            self._frames[row.path] = self._observe(row).embed_faces("face_embedder")[0]
         return self._frames[row.path]
 
     def _voice_pair(self, one: MediaRow, other: MediaRow) -> float:
         voices = [self._references.voices("voice_embedder", (row.path,)) for row in (one, other)]
         return voice_similarity(template(voices[0]), voices[1])
 
+    # --- Faults ----------------------------------------------------------------------------------------------------
+
     def fault_rows(self) -> list[list[str]]:
-        """Scores of each faulty clip and, before it, of the person's clip without the fault."""
+        """Scores of the clips of everybody who has a faulty one, the faulty ones last."""
         rows = []
-        for faulty in self.faulty:
-            clean = next((row for row in self.alone if row.seen == faulty.seen and row.path != faulty.path), None)
-            heard = [row for row in self.alone if row.seen == faulty.speaking and row.seen != faulty.seen]
-            people = [clean or faulty, *heard[:1]]
-            for row in filter(None, (clean, faulty)):
-                values = self._book.get(
-                    f"fault {row.path.name} {' '.join(p.path.name for p in people)}",
-                    lambda row=row, people=people: self._score_file(row, people),
-                )
-                rows.append([row.path.name, row.fault or "", *(_show(values[name]) for name in SHOWN)])
+        for person in dict.fromkeys(faulty.seen for faulty in self.faulty):
+            faulty = [row for row in self.faulty if row.seen == person]
+            for row in [*(row for row in self.clean if row.seen == person), *faulty]:
+                values = self._measured("fault", (row,), lambda row=row: self._score_file(row))
+                rows.append([row.path.name, describe_fault(row), *(_show(values.get(name)) for name in SHOWN)])
         return rows
 
-    def _score_file(self, row: MediaRow, people: Sequence[MediaRow]) -> dict[str, float | None]:
-        scores = self._score(row, ClipObserver(*read_video(row.path), self._models), people, SHOWN)
-        return {name: score.value for name, score in scores.items()}
+    def _score_file(self, row: MediaRow) -> Values:
+        """Everybody who is seen or heard is a reference, as far as they are known from other files."""
+        people = [self._person(row)]
+        heard = next((other for other in self.clean if other.seen == row.speaking and row.has_another_voice), None)
+        return self._score(self._observe(row), people + ([self._person(heard)] if heard else []), SHOWN)
 
-    def _score(
-        self, row: MediaRow, observer: ClipObserver, people: Sequence[MediaRow], names: Sequence[str]
-    ) -> dict[str, Score]:
-        """Scores with every person's own clip as the reference; of metrics per person, the first one's."""
-        subjects = tuple(SubjectReference(p.seen[0], faces=(p.path,), voices=(p.path,)) for p in people)
+    # --- One clip --------------------------------------------------------------------------------------------------
+
+    def _measured(self, what: str, rows: Sequence[MediaRow], measure: Callable[[], Values]) -> Values:
+        """What is written down about these files, or what is found now; nothing of what cannot be read."""
+
+        def try_to() -> Values:
+            try:
+                return measure()
+            except (MediaError, NotMeasured) as reason:
+                tqdm.write(f"{what} of {', '.join(row.path.name for row in rows)}: {reason}", file=sys.stderr)
+                return {}
+
+        return self._book.get(" ".join([what, *(row.digest for row in rows)]), try_to)
+
+    def _observe(self, row: MediaRow) -> ClipObserver:
+        if row.path not in self._observers:
+            self._observers[row.path] = ClipObserver(*read_video(row.path), self._models)
+        return self._observers[row.path]
+
+    def _forget(self, row: MediaRow) -> None:
+        """Let a clip's pictures go, but not its faces."""
+        if row.path in self._observers:
+            with suppress(NotMeasured):
+                self._frames_of(row)
+            del self._observers[row.path]
+
+    def _listen(self, row: MediaRow) -> Listener:
+        if row.path not in self._sounds:
+            audio = read_sound(row.path)
+            self._sounds[row.path] = Listener(audio, audio.duration_seconds if audio else 0.0, self._models)
+        return self._sounds[row.path]
+
+    def _person(self, row: MediaRow) -> SubjectReference:
+        """Who is seen in a clip, known from all other files; from this one where there is none."""
+        faces = [other.path for other in self._faces if other.seen == row.seen and other.path != row.path]
+        voices = [other.path for other in self._voices if other.speaking == row.seen and other.path != row.path]
+        own = () if row.has_another_voice else (row.path,)
+        return SubjectReference(row.seen[0], faces=tuple(faces) or (row.path,), voices=tuple(voices) or own)
+
+    def _score(self, observer: ClipObserver, people: Sequence[SubjectReference], names: Sequence[str]) -> Values:
+        """Scores by metric; of metrics per person, the first one's."""
         scorer = ClipScorer(
-            ClipReference(row.path.name, row.path, subjects),
-            observer,
-            self._references,
-            min_face_similarity=self._settings.min_face_similarity,
-            min_voice_similarity=self._settings.min_voice_similarity,
+            ClipReference("clip", Path(), tuple(people)), observer, self._references, self._settings.thresholds
         )
-        found: dict[str, Score] = {}
+        values: Values = {}
         for score in scorer.scores(names):
-            found.setdefault(score.metric, score)
-        return found
+            values.setdefault(score.metric, score.value)
+        return values
+
+
+def describe_fault(row: MediaRow) -> str:
+    """What the manifest says is wrong."""
+    parts = ["another voice"] if row.has_another_voice else []
+    if row.late_ms is not None:
+        parts.append("late sound" if math.isnan(row.late_ms) else f"sound {row.late_ms:g} ms late")
+    return ", ".join(parts)
 
 
 def separation_rows(found: dict[str, Pairs], seed: int) -> list[list[str]]:
-    """A row per metric with enough pairs."""
+    """A row per metric; `null` without pairs of both kinds."""
     rows = []
     for name, (genuine, swapped) in found.items():
         cells = [name, str(len(genuine)), str(len(swapped))]
@@ -275,7 +247,7 @@ def _show_interval(interval: Interval) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get(FOLDER_VARIABLE, "../shared/media"))
     parser.add_argument(
         "--folder", type=Path, default=default, help=f"with manifest.csv; ${FOLDER_VARIABLE} (%(default)s)"
@@ -284,12 +256,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/metrics_media"), help="keeps scores (%(default)s)")
     args = parser.parse_args()
     settings = EvaluationSettings.load(args.settings) if args.settings else EvaluationSettings()
+    try:
+        rows = read_manifest(args.folder)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
     # Words are not compared here, and hearing them takes longest.
     settings = settings.model_copy(update={"transcriber": None, "speech_quality": None})
     models = load_models(settings)
-    book = ScoreBook(args.work / "scores.jsonl", {"models": models.revisions(), **settings.model_dump(mode="json")})
-    test = MediaTest(read_manifest(args.folder), models, settings, book)
-    found = test.separate(lambda items: tqdm(items, leave=False))
+    depends = {"models": models.revisions(), "definitions": DEFINITIONS, **settings.model_dump(mode="json")}
+    test = MediaTest(rows, models, settings, ScoreBook(args.work / "scores.jsonl", depends))
+    found = test.separate(lambda items: tqdm(items, desc="clips"))
     header = ["metric", "genuine", "swapped", "mean genuine", "mean swapped", "AUC ↑", "EER ↓"]
     print(markdown_table(header, separation_rows(found, settings.seed)), end="\n\n")
     print(markdown_table(["file", "fault", *SHOWN], test.fault_rows()), end="\n\n")

@@ -117,7 +117,7 @@ def test_the_ablation_figure_shows_every_finished_run(tmp_path):
     ablation.draw_ablation(tmp_path, tmp_path / "figure.svg")
     drawn = (tmp_path / "figure.svg").read_text()
     for name in ("complete", "without identity embedding", *ablation.COLUMNS.values()):
-        assert f"<!-- {name} -->" in drawn
+        assert f">{name}</text>" in drawn
     assert "without stages" not in drawn
     ablation.draw_ablation(tmp_path, tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text() == drawn

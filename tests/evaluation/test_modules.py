@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from iap_pipelines.evaluation import functional
+from iap_pipelines.evaluation.backends import speech_quality
+from iap_pipelines.evaluation.backends.speech_quality import Dnsmos
+from iap_pipelines.media import read_audio
 
 
 FRAMES = [[[1.0, 0.0], [0.6, 0.8]], [[0.0, 1.0], [np.nan, np.nan]]]
@@ -14,6 +18,8 @@ SYNCNET = functional.syncnet_scores(np.array(LIPS), np.array(SOUND))
 
 CASES = {
     "face_similarity": ({"predictions": FRAMES, "references": REFERENCES}, [0.8, 1.0], 0.9),
+    "face_share": ({"predictions": FRAMES, "references": REFERENCES}, [1.0, 0.5], 0.75),
+    "lip_sync_confidence": ({"predictions": [CURVE], "references": [LAGS]}, [0.7], 0.7),
     "voice_similarity": ({"predictions": [[1.0, 1.0]], "references": [[[1.0, 0.0]]]}, [2**-0.5], 2**-0.5),
     "copy_paste": ({"predictions": FRAMES[:1], "given": [[1.0, 0.0]], "others": [[[0.6, 0.8]]]}, [0.2], 0.2),
     "identity_drift": ({"predictions": FRAMES, "references": REFERENCES, "times": [[0, 0.5]] * 2}, [0.8, None], 0.8),
@@ -50,6 +56,27 @@ def test_frechet_distance(load):
     features = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
     result = load("frechet_distance").compute(predictions=features + 2, references=features)
     assert result["frechet_distance"] == pytest.approx(12, rel=1e-4)
+    assert result["frechet_distance_low"] < 12 < result["frechet_distance_high"]
+
+
+def test_speech_quality_falls_with_noise(load, repository):
+    """And equals what the suite measures."""
+    audio = read_audio(repository / "src/iap_pipelines/assets/subjects/ada.flac").to_mono().resample(16_000)
+    noise = 0.1 * torch.randn(audio.samples.shape, generator=torch.Generator().manual_seed(0))
+    sounds = [audio.samples[0], (audio.samples + noise)[0].clamp(-1, 1)]
+    result = load("speech_quality").compute(predictions=[sound.numpy() for sound in sounds])
+    clean, noisy = result["speech_quality_per_clip"]
+    assert 1 <= noisy < clean <= 5
+    assert clean == pytest.approx(Dnsmos().rate(audio), abs=1e-6)
+
+
+def test_speech_quality_without_its_package_has_no_value(monkeypatch, load, caplog):
+    def missing(*names):
+        raise ImportError("install speechmos")
+
+    monkeypatch.setattr(speech_quality, "package_file", missing)
+    assert load("speech_quality").compute(predictions=[[0.0] * 160])["speech_quality"] is None
+    assert "install speechmos" in caplog.text
 
 
 def test_batches_are_one_set(load):
@@ -62,7 +89,11 @@ def test_batches_are_one_set(load):
 
 def test_every_module_is_tested(repository):
     folder = repository / "src/iap_pipelines/evaluation/modules"
-    assert {path.name for path in folder.iterdir() if path.name != "__pycache__"} == {*CASES, "frechet_distance"}
+    assert {path.name for path in folder.iterdir() if path.name != "__pycache__"} == {
+        *CASES,
+        "frechet_distance",
+        "speech_quality",
+    }
 
 
 def test_an_unknown_metric_is_named():

@@ -115,11 +115,29 @@ def test_the_moving_mouth_speaks_at_the_delay_of_the_clip():
     assert result.delays[result.curve.argmax()] == pytest.approx(0.12)
 
 
+def test_all_turns_of_a_voice_with_a_face_agree_as_one():
+    """At the delay of the clip they agree by 1 and by 0.5; elsewhere, by nothing at most delays."""
+    delays = np.arange(-6, 7) * 0.04
+    agreement = np.repeat([1.0, 0.0, 0.5], 25)
+    spoken = np.repeat([True, False, True], 25)
+    shape = SyncScores(
+        np.arange(75) * CELL_SECONDS, delays, np.where(np.abs(delays) < 0.01, 1, 0)[:, None] * agreement[None]
+    )
+    same = find_speaking_faces([shape], turns(np.zeros(75, int), spoken))
+    assert same.agreements == (pytest.approx(0.75), pytest.approx(0.75))
+    different = find_speaking_faces([shape], turns(np.repeat([0, 0, 1], 25), spoken))
+    assert different.agreements == (pytest.approx(1.0), pytest.approx(0.5))
+    flat = SyncScores(shape.times, delays, 0 * shape.scores)
+    still = find_speaking_faces([flat], turns(np.zeros(75, int), spoken))
+    assert still.agreements == (0, 0)
+
+
 def test_a_turn_without_a_face_has_none():
     delays = np.arange(-2, 3) * 0.04
     times = np.arange(50) * CELL_SECONDS
     found = turns(np.repeat([0, 1], 50), np.ones(100, bool))
     result = find_speaking_faces([_scores(np.ones(50), delays, 0.0, times)], found)
     assert result.faces == (0, None)
+    assert result.agreements[1] is None
     assert find_speaking_faces([None], found) is None
     assert find_speaking_faces([], found) is None

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     (videos / "broken.mp4").write_bytes(b"no film")
     (folder / "references.csv").write_text(
         "video,subject,face,voice,text,label_system\n"
-        "ada.mp4,ada,ada.png,ada_voice.mp4,low,ours\n"
+        "ada.mp4,ada,ada.png;videos/ada.mp4,ada_voice.mp4,low,ours\n"
         "ben.mp4,ben,ben.png,ben_voice.mp4,low,theirs\n"
         "broken.mp4,ada,ada.png,ada_voice.mp4,,theirs\n"
     )
@@ -115,6 +115,8 @@ def test_the_page_plays_what_is_there(folder, finished):
         assert f"src='{link}'" in page
         assert (folder / "out" / link).is_file()
     assert "not a sound or video" in page
+    assert "<img src='../ada.png'" in page
+    assert "<video muted preload=metadata src='../videos/ada.mp4' title='face of ada'" in page, "a video as a face"
 
 
 def test_the_table_says_why_a_number_is_missing(folder, finished):

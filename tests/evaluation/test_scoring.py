@@ -7,10 +7,12 @@ from iap_pipelines.evaluation.observer import ClipObserver
 from iap_pipelines.evaluation.reference_embeddings import ReferenceEmbeddings
 from iap_pipelines.evaluation.references import ClipReference, SubjectReference
 from iap_pipelines.evaluation.scoring import ClipScorer
-from iap_pipelines.media import read_video
+from iap_pipelines.evaluation.settings import BindingThresholds
+from iap_pipelines.media import read_video, write_video
 from tests.evaluation.toys import ADA, BEN, CAT, toy_models, write_clip, write_references
 
 
+THRESHOLDS = BindingThresholds(face_similarity=0.5, piece_similarity=0.5, voice_similarity=0.5, lip_agreement=0.0)
 TURNS = [(0.0, 2.0, 0), (2.4, 4.4, 1)]
 
 
@@ -30,16 +32,10 @@ def _subject(world, name, *, face=True, voice=True, text=None):
     )
 
 
-def _score(video, subjects, models=None, prompt=None):
+def _score(video, subjects, models=None, prompt=None, thresholds=THRESHOLDS):
     models = models or toy_models()
     clip = ClipReference("clip", video, tuple(subjects), prompt)
-    scorer = ClipScorer(
-        clip,
-        ClipObserver(*read_video(video), models),
-        ReferenceEmbeddings(models),
-        min_face_similarity=0.5,
-        min_voice_similarity=0.5,
-    )
+    scorer = ClipScorer(clip, ClipObserver(*read_video(video), models), ReferenceEmbeddings(models), thresholds)
     scores = {(score.metric, score.subject): score for score in scorer.scores()}
     return scores, scorer.details()
 
@@ -107,7 +103,7 @@ def test_lse_is_read_off_the_distances(world):
     for seen in (observer, strange):
         clip = ClipReference("clip", own, tuple(subjects))
         references = ReferenceEmbeddings(toy_models())
-        scorer = ClipScorer(clip, seen, references, min_face_similarity=0.5, min_voice_similarity=0.5)
+        scorer = ClipScorer(clip, seen, references, THRESHOLDS)
         scores.append({score.metric: score.value for score in scorer.scores(("lse_c", "lse_d"))})
     assert 4 < scores[0]["lse_d"] < scores[1]["lse_d"] < 5.5
     assert scores[0]["lse_c"] > scores[1]["lse_c"] > 0
@@ -127,6 +123,33 @@ def test_another_persons_voice_lowers_the_voice_and_binding(world):
     assert values["voice_similarity", "ada"] < 0.5
     assert values["face_similarity", "ada"] > 0.99
     assert values["binding", None] == 0
+
+
+def test_a_voice_over_a_mouth_that_stands_still_is_not_bound(world):
+    """Face and voice are the right ones, but nobody is seen to speak."""
+    video = write_clip(world[0] / "still.mp4", [ADA], [(0, 2, 0)])
+    frames, audio = read_video(video)
+    write_video(
+        frames.frames[:1].expand_as(frames.frames),
+        audio.samples,
+        video,
+        frame_rate=25,
+        sampling_rate=audio.sampling_rate,
+    )
+    values = _values(_score(video, [_subject(world, "ada")])[0])
+    assert values["face_similarity", "ada"] > 0.99
+    assert values["voice_similarity", "ada"] > 0.95
+    assert values["binding", None] == 0
+
+
+@pytest.mark.parametrize(("seconds", "bound"), [(2.0, True), (3.5, False)])
+def test_much_speech_is_compared_as_a_whole_too(world, seconds, bound):
+    """Pieces of it may pass for a voice of which the whole is too far away."""
+    video = write_clip(world[0] / "long.mp4", [ADA], [(0, seconds, 0)])
+    thresholds = THRESHOLDS._replace(voice_similarity=1.01)
+    values = _values(_score(video, [_subject(world, "ada")], thresholds=thresholds)[0])
+    assert (values["binding", None] > 0.95) is bound
+    assert bound or values["binding", None] == 0
 
 
 def test_the_order_of_the_references_does_not_matter(world, dialogue):
@@ -167,8 +190,6 @@ def test_missing_models_leave_their_metrics_empty(world):
 
 def test_a_silent_clip_and_an_empty_picture(world, tmp_path):
     import torch
-
-    from iap_pipelines.media import write_video
 
     video = write_video(torch.full((25, 96, 96, 3), 128, dtype=torch.uint8), None, tmp_path / "x.mp4", frame_rate=25)
     scores, _ = _score(video, [_subject(world, "ada")])

@@ -7,9 +7,12 @@ from scipy.stats import mannwhitneyu
 
 from iap_pipelines.evaluation.functional import (
     area_under_curve,
+    bootstrap_frechet,
     bootstrap_mean,
     bootstrap_separation,
+    distributions,
     equal_error_rate,
+    equal_error_threshold,
     frechet_distance,
 )
 
@@ -32,6 +35,29 @@ def test_frechet_distance_of_a_set_to_itself_is_zero():
     assert frechet_distance(_features(0), _features(0)) == pytest.approx(0, abs=1e-6)
 
 
+def _clips(seed, count=30, **changes):
+    """Features of clips with four frames each."""
+    return list(_features(seed, 4 * count, **changes).reshape(count, 4, -1))
+
+
+@pytest.mark.parametrize("channels", [4, 300])
+def test_the_quick_form_of_the_distance_is_the_distance(channels):
+    """With more samples than channels, and with fewer."""
+    real, generated = _features(0, channels=channels), _features(1, 150, channels=channels)
+    assert distributions._distance(real, generated) == pytest.approx(frechet_distance(real, generated), rel=1e-6)
+
+
+def test_the_interval_of_a_distance_is_around_it_and_narrows():
+    few = bootstrap_frechet(_clips(0), _clips(1), seed=0)
+    many = bootstrap_frechet(_clips(0, 300), _clips(1, 300), seed=0)
+    assert few.value == frechet_distance(np.concatenate(_clips(0)), np.concatenate(_clips(1)))
+    for found in (few, many):
+        assert found.low < found.value < found.high
+    assert many.high - many.low < few.high - few.low
+    assert bootstrap_frechet(_clips(0), _clips(1), seed=0) == few
+    assert bootstrap_frechet(_clips(0)[:1], _clips(1), seed=0).low is None
+
+
 def test_frechet_distance_needs_samples_of_the_same_space():
     with pytest.raises(ValueError, match="`generated`"):
         frechet_distance(_features(0), _features(1)[:1])
@@ -51,6 +77,7 @@ def test_eer_of_two_gaussians_is_the_one_of_the_books():
     generator = np.random.default_rng(0)
     genuine, impostor = generator.normal(2, 1, 40_000), generator.normal(0, 1, 40_000)
     assert equal_error_rate(genuine, impostor) == pytest.approx(0.1587, abs=0.005)
+    assert equal_error_threshold(genuine, impostor) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +86,20 @@ def test_eer_of_two_gaussians_is_the_one_of_the_books():
 )
 def test_eer_by_hand(genuine, impostor, rate):
     assert equal_error_rate(np.array(genuine), np.array(impostor)) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("genuine", "impostor", "threshold"),
+    [([2, 3], [0, 1], 1.5), ([1, 3], [2, 0], 1.5), ([5, 6, 7, 1], [0, 2, 3, 4.5], 3.75)],
+)
+def test_the_threshold_lies_between_two_scores(genuine, impostor, threshold):
+    assert equal_error_threshold(np.array(genuine), np.array(impostor)) == pytest.approx(threshold)
+
+
+def test_where_every_threshold_refuses_the_highest_is_above_all_scores():
+    """Impostors score higher: whoever reaches the threshold is one of them, whatever it is."""
+    threshold = equal_error_threshold(np.array([0.0, 1.0]), np.array([2.0, 3.0]))
+    assert 1 < threshold <= 2
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

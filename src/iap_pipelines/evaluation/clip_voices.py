@@ -8,10 +8,15 @@ from iap_pipelines.evaluation.functional import voice_similarity
 from iap_pipelines.evaluation.functional.binding import NOBODY
 from iap_pipelines.evaluation.models import NotMeasured
 from iap_pipelines.evaluation.observer import ClipObserver
-from iap_pipelines.evaluation.people import CELL_SECONDS, Turn, label_voices, speech_cells, turns
+from iap_pipelines.evaluation.people import CELL_SECONDS, WINDOW_SECONDS, Turn, label_voices, speech_cells, turns
 from iap_pipelines.evaluation.reference_embeddings import ReferenceEmbeddings
 from iap_pipelines.evaluation.references import ClipReference
+from iap_pipelines.evaluation.settings import BindingThresholds
 from iap_pipelines.perception.interfaces import TimeSpan
+
+
+LONG_SECONDS = 2 * WINDOW_SECONDS
+"""Speech of one voice that is compared as a whole, beside its pieces."""
 
 
 class ClipVoices:
@@ -21,14 +26,18 @@ class ClipVoices:
         clip: who should be heard.
         observer: of the clip.
         references: embeddings of its references.
-        min_similarity: below it, a voice is nobody's.
+        thresholds: from where on a voice is somebody's.
     """
 
     def __init__(
-        self, clip: ClipReference, observer: ClipObserver, references: ReferenceEmbeddings, min_similarity: float
+        self,
+        clip: ClipReference,
+        observer: ClipObserver,
+        references: ReferenceEmbeddings,
+        thresholds: BindingThresholds,
     ) -> None:
         self._clip, self._observer, self._references = clip, observer, references
-        self._min_similarity = min_similarity
+        self._thresholds = thresholds
 
     def similarity(self, subject: int) -> float:
         return self._similarity("voice_embedder", subject)
@@ -43,8 +52,18 @@ class ClipVoices:
 
     @cached_property
     def recognised(self) -> np.ndarray:
-        """The subject that is heard in each cell ``[T]``, if the voice is like theirs; else `NOBODY`."""
-        return self._labels(self._min_similarity)
+        """The subject that is heard in each cell ``[T]``, if the voice is like theirs; else `NOBODY`.
+
+        A voice is better known the more of it is heard: what is left to a subject is compared once more, all together,
+        if it is long enough to say more than its pieces.
+        """
+        labels = self._labels(self._thresholds.piece_similarity)
+        for subject in sorted({*labels.tolist()} - {NOBODY}):
+            own = [turn.span for turn in turns(labels, self.spoken) if turn.voice == subject]
+            is_long = sum(span.duration for span in own) >= LONG_SECONDS
+            if is_long and self._compare("voice_embedder", subject, own) < self._thresholds.voice_similarity:
+                labels[labels == subject] = NOBODY
+        return labels
 
     @cached_property
     def nearest(self) -> np.ndarray:
@@ -70,8 +89,13 @@ class ClipVoices:
         return [" ".join(words) for _, words in sorted(said.items())]
 
     def _similarity(self, role: str, subject: int) -> float:
+        if not self._clip.subjects[subject].voices:
+            raise NotMeasured("no reference voice")
+        return self._compare(role, subject, self._speech_of(subject))
+
+    def _compare(self, role: str, subject: int, speech: list[TimeSpan]) -> float:
         reference = self._references.voices(role, self._clip.subjects[subject].voices)
-        return voice_similarity(self._observer.sound.embed_voice(role, self._speech_of(subject)), reference)
+        return voice_similarity(self._observer.sound.embed_voice(role, speech), reference)
 
     def _speech_of(self, subject: int) -> list[TimeSpan]:
         """Everything that is said, or with several voices what sounds most like this one."""

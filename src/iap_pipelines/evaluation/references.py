@@ -6,6 +6,7 @@ from pathlib import Path
 
 
 COLUMNS = ("video", "subject", "face", "other_faces", "voice", "text", "prompt")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv")
 _LABEL_PREFIX = "label_"
 
 
@@ -88,9 +89,7 @@ def read_references(path: Path, videos: Path) -> list[ClipReference]:
 def unlisted_videos(clips: list[ClipReference], videos: Path) -> list[Path]:
     """Video files of the folder that no row of the CSV names, sorted."""
     listed = {clip.video.resolve() for clip in clips}
-    found = (
-        path for path in sorted(Path(videos).rglob("*")) if path.suffix.lower() in (".mp4", ".mov", ".webm", ".mkv")
-    )
+    found = (path for path in sorted(Path(videos).rglob("*")) if path.suffix.lower() in VIDEO_SUFFIXES)
     return [path for path in found if path.resolve() not in listed]
 
 

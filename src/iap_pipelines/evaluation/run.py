@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 Report = Callable[[str, int, int], None]
 """Is told the step, how many clips are finished, and how many there are."""
 
-_VERSION = 1
-"""Of the definitions: a change of any number is another version, and finished clips are scored again."""
+DEFINITIONS = 2
+"""Version of the definitions: a change of any number is another version, and finished clips are scored again."""
 
 
 def evaluate_clips(
@@ -78,12 +78,12 @@ def evaluate_clips(
             report("score", number + 1, len(clips))
     return Document(
         title=title,
-        summaries=[*summarize(results, seed=settings.seed), *summarize_sets(ours, theirs, models)],
+        summaries=[*summarize(results, seed=settings.seed), *summarize_sets(ours, theirs, models, seed=settings.seed)],
         groups=grouped_summaries(results, seed=settings.seed),
         results=results,
         models=models.revisions(),
         missing=models.missing,
-        settings=settings.model_dump(mode="json") | {"definitions": _VERSION},
+        settings=settings.model_dump(mode="json") | {"definitions": DEFINITIONS},
         generated=generated,
     )
 
@@ -97,13 +97,7 @@ def _score(
         video, audio = read_video(clip.video)
     except MediaError as error:
         return ClipResult(clip.clip_id, clip.video.name, labels=clip.labels, error=error.reason), {}
-    scorer = ClipScorer(
-        clip,
-        ClipObserver(video, audio, models),
-        references,
-        min_face_similarity=settings.min_face_similarity,
-        min_voice_similarity=settings.min_voice_similarity,
-    )
+    scorer = ClipScorer(clip, ClipObserver(video, audio, models), references, settings.thresholds)
     result = ClipResult(clip.clip_id, clip.video.name, scorer.scores(), clip.labels, scorer.details())
     return result, _features(clip, video, audio, models)
 
@@ -146,7 +140,7 @@ def _key(clip: ClipReference, models: EvaluationModels, settings: EvaluationSett
     for subject in clip.subjects:
         paths += [*subject.faces, *subject.other_faces, *subject.voices]
     parts = [
-        _VERSION,
+        DEFINITIONS,
         json.dumps(values, sort_keys=True, default=lambda path: path.name),
         [digests.of(path) for path in paths],
         models.revisions(),

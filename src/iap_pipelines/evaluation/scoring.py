@@ -25,6 +25,7 @@ from iap_pipelines.evaluation.people import CELL_SECONDS
 from iap_pipelines.evaluation.reference_embeddings import ReferenceEmbeddings
 from iap_pipelines.evaluation.references import ClipReference, SubjectReference
 from iap_pipelines.evaluation.results import Score
+from iap_pipelines.evaluation.settings import BindingThresholds
 from iap_pipelines.evaluation.speaking import SpeakingFaces, find_speaking_faces
 from iap_pipelines.perception.interfaces import TimeSpan
 from iap_pipelines.types import StructuredCaption
@@ -37,8 +38,7 @@ class ClipScorer:
         clip: who should be seen and heard.
         observer: of the clip.
         references: embeddings of its references.
-        min_face_similarity: below, a face is nobody's in `binding`; depends on the face embedder.
-        min_voice_similarity: below, a voice is nobody's; depends on the voice embedder.
+        thresholds: of `binding`; they depend on the models.
     """
 
     def __init__(
@@ -46,14 +46,12 @@ class ClipScorer:
         clip: ClipReference,
         observer: ClipObserver,
         references: ReferenceEmbeddings,
-        *,
-        min_face_similarity: float,
-        min_voice_similarity: float,
+        thresholds: BindingThresholds,
     ) -> None:
         self._clip, self._observer = clip, observer
         self._faces = ClipFaces(clip, observer, references)
-        self._voices = ClipVoices(clip, observer, references, min_voice_similarity)
-        self._min_face_similarity = min_face_similarity
+        self._voices = ClipVoices(clip, observer, references, thresholds)
+        self._thresholds = thresholds
 
     def scores(self, only: Collection[str] | None = None) -> tuple[Score, ...]:
         """Scores of the subjects and of the clip; without a value where it cannot be measured.
@@ -132,8 +130,11 @@ class ClipScorer:
     @cached_property
     def _active_subjects(self) -> list[int]:
         """For each turn, the subject whose mouth makes the sound, or `NOBODY`."""
-        recognised = self._faces.recognised(self._min_face_similarity)
-        return [NOBODY if face is None else recognised[face] for face in self._speaking.faces]
+        recognised = self._faces.recognised(self._thresholds.face_similarity)
+        return [
+            recognised[face] if face is not None and agreement > self._thresholds.lip_agreement else NOBODY
+            for face, agreement in zip(self._speaking.faces, self._speaking.agreements, strict=True)
+        ]
 
     @cached_property
     def _bound(self) -> Binding:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from iap_pipelines.evaluation.functional.distributions import MIN_SAMPLES, frechet_distance
+from iap_pipelines.evaluation.functional.distributions import MIN_SAMPLES, bootstrap_frechet
 from iap_pipelines.evaluation.models import EvaluationModels
 from iap_pipelines.evaluation.results import MetricSummary
 from iap_pipelines.types import AudioSamples, VideoFrames
@@ -37,7 +37,7 @@ def extract_features(
 
 
 def summarize_sets(
-    generated: Sequence[Features], real: Sequence[Features], models: EvaluationModels
+    generated: Sequence[Features], real: Sequence[Features], models: EvaluationModels, *, seed: int
 ) -> list[MetricSummary]:
     """FID, FVD and FAD of all clips together.
 
@@ -45,12 +45,18 @@ def summarize_sets(
         generated: features of the clips that were scored.
         real: features of their `target` clips.
         models: says why an extractor is missing.
+        seed: of the intervals.
     """
-    return [_summarize(metric, role, generated, real, models) for metric, role in ROLES.items()]
+    return [_summarize(metric, role, generated, real, models, seed) for metric, role in ROLES.items()]
 
 
 def _summarize(
-    metric: str, role: str, generated: Sequence[Features], real: Sequence[Features], models: EvaluationModels
+    metric: str,
+    role: str,
+    generated: Sequence[Features],
+    real: Sequence[Features],
+    models: EvaluationModels,
+    seed: int,
 ) -> MetricSummary:
     ours = [features[role] for features in generated if role in features]
     theirs = [features[role] for features in real if role in features]
@@ -62,5 +68,5 @@ def _summarize(
             f"needs {MIN_SAMPLES} samples of each side, but has {num_ours} generated and {num_theirs} real (`target`)"
         )
         return MetricSummary(metric, None, None, None, 0, 0, reason)
-    distance = frechet_distance(np.concatenate(theirs), np.concatenate(ours))
-    return MetricSummary(metric, round(distance, 6), None, None, len(ours), 0)
+    distance = bootstrap_frechet(theirs, ours, seed=seed)
+    return MetricSummary(metric, *(end if end is None else round(end, 6) for end in distance), len(ours), 0)

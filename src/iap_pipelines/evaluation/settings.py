@@ -1,7 +1,7 @@
 """Which models score, and the thresholds that go with them: one strict YAML."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
@@ -10,6 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 Choice = str | dict[str, Any] | None
 """A name (`dlib`), a Hub id (`microsoft/wavlm-base-plus-sv`), a mapping with `type` and options, or null for none."""
 Cosine = Annotated[float, Field(ge=-1, le=1)]
+
+
+class BindingThresholds(NamedTuple):
+    """From where on a face, a voice or a mouth counts as somebody's in `binding`; each belongs to its model."""
+
+    face_similarity: float
+    piece_similarity: float
+    voice_similarity: float
+    lip_agreement: float
 
 
 class EvaluationSettings(BaseModel):
@@ -51,10 +60,20 @@ class EvaluationSettings(BaseModel):
     """for FAD; `laion/clap-htsat-unfused` for instance"""
     min_face_similarity: Cosine = 0.5
     """below it a face is nobody's in binding; depends on the face embedder"""
-    min_voice_similarity: Cosine = 0.5
-    """below it a voice is nobody's in binding; depends on the voice embedder"""
+    min_piece_similarity: Cosine = 0.5
+    """below it 1.5 s of speech are nobody's in binding; depends on the voice embedder"""
+    min_voice_similarity: Cosine = 0.62
+    """below it all speech that is left to a person is nobody's, if it lasts 3 s; depends on the voice embedder"""
+    min_lip_agreement: float = 0.0
+    """up to it a mouth does not make the sound, in binding; in units of the lip-sync model; 0: any mouth that moves"""
     seed: NonNegativeInt = 0
     """of the bootstrap"""
+
+    @property
+    def thresholds(self) -> BindingThresholds:
+        return BindingThresholds(
+            self.min_face_similarity, self.min_piece_similarity, self.min_voice_similarity, self.min_lip_agreement
+        )
 
     @classmethod
     def load(cls, path: Path) -> Self:

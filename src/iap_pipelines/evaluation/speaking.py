@@ -23,6 +23,9 @@ class SpeakingFaces(NamedTuple):
     """agreement of these mouths with the sound over the delays, weighted by seconds ``[L]``"""
     delays: np.ndarray
     """seconds ``[L]``; positive: the sound is late"""
+    agreements: tuple[float | None, ...]
+    """for each turn, how much better its voice fits its face at the clip's delay than at the median of all delays, in
+    all turns of this voice with this face; ``None`` without a face"""
 
 
 def find_speaking_faces(scores: Sequence[SyncScores | None], turns: Sequence[Turn]) -> SpeakingFaces | None:
@@ -58,6 +61,12 @@ def find_speaking_faces(scores: Sequence[SyncScores | None], turns: Sequence[Tur
     best = known[:, :, delay].argmax(axis=1)
     curve = (seconds[:, None] * known[np.arange(len(best)), best]).sum(axis=0) / seconds.sum()
     faces: list[int | None] = [None] * len(turns)
-    for row, column in zip(with_face, best, strict=True):
+    agreements: list[float | None] = [None] * len(turns)
+    own = known[np.arange(len(best)), best]
+    voices = np.array([turns[row].voice for row in with_face])
+    for index, (row, column) in enumerate(zip(with_face, best, strict=True)):
         faces[row] = present[column]
-    return SpeakingFaces(tuple(faces), curve, delays)
+        together = (voices == voices[index]) & (best == column)
+        mean = np.average(own[together], axis=0, weights=seconds[together])
+        agreements[row] = float(mean[delay] - np.median(mean))
+    return SpeakingFaces(tuple(faces), curve, delays, tuple(agreements))

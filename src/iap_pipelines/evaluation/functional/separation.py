@@ -37,16 +37,37 @@ def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
     >>> equal_error_rate(np.array([0.9, 0.8, 0.7, 0.2]), np.array([0.6, 0.3, 0.1, 0.0]))
     0.25
     """
+    return _equal_errors(genuine, impostor)[1]
+
+
+def equal_error_threshold(genuine: np.ndarray, impostor: np.ndarray) -> float:
+    """The threshold of `equal_error_rate`: what reaches it counts as genuine.
+
+    Args:
+        genuine: scores ``[N]``.
+        impostor: scores ``[M]``.
+
+    Returns:
+        Threshold in the unit of the scores; the middle of the gap where nothing lies between the two.
+
+    >>> equal_error_threshold(np.array([0.9, 0.8, 0.7]), np.array([0.5, 0.3, 0.1]))
+    0.6
+    """
+    return _equal_errors(genuine, impostor)[0]
+
+
+def _equal_errors(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
+    """The threshold and the error rate there."""
     genuine, impostor = _checked(genuine, impostor)
     thresholds = np.unique(np.concatenate([genuine, impostor, [np.inf]]))
     refused = np.searchsorted(np.sort(genuine), thresholds, side="left") / len(genuine)
     accepted = 1 - np.searchsorted(np.sort(impostor), thresholds, side="left") / len(impostor)
-    gap = refused - accepted  # rises from -1 to 1
+    gap = refused - accepted  # rises from -1, at the least score, to 1
     above = int(np.argmax(gap >= 0))
-    if above == 0:
-        return float(refused[0])
     weight = -gap[above - 1] / (gap[above] - gap[above - 1])
-    return float(refused[above - 1] + weight * (refused[above] - refused[above - 1]))
+    rate = float(refused[above - 1] + weight * (refused[above] - refused[above - 1]))
+    below, reached = thresholds[above - 1], thresholds[above]
+    return float((below + reached) / 2 if np.isfinite(reached) else np.nextafter(below, np.inf)), rate
 
 
 def _checked(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from iap_pipelines.evaluation.definitions import METRICS_BY_NAME
-from iap_pipelines.evaluation.references import ClipReference, SubjectReference
+from iap_pipelines.evaluation.references import VIDEO_SUFFIXES, ClipReference, SubjectReference
 from iap_pipelines.evaluation.report.document import Document
 from iap_pipelines.evaluation.report.markdown import format_interval, format_value
 from iap_pipelines.evaluation.results import ClipResult, MetricSummary, Score
@@ -21,10 +21,10 @@ th, td { border-bottom: 1px solid var(--line); padding: .25rem .7rem; text-align
 td.number { text-align: right; white-space: nowrap }
 .clip { display: grid; grid-template-columns: minmax(14rem, 22rem) 1fr; gap: 1.2rem; padding: 1.2rem 0 }
 .clip { border-top: 1px solid var(--line) }
-.clip video { width: 100%; background: #000 }
+.clip > div > video { width: 100%; background: #000 }
 .references { display: flex; flex-wrap: wrap; gap: .8rem; margin: .5rem 0 }
 .references figure { margin: 0; width: 7rem }
-.references img { height: 5rem; max-width: 7rem; object-fit: contain; display: block }
+.references img, .references video { height: 5rem; max-width: 7rem; object-fit: contain; display: block }
 .references audio { width: 7rem; height: 2rem }
 .missing { opacity: .65 }
 @media (max-width: 46rem) { .clip { grid-template-columns: 1fr } }
@@ -85,10 +85,17 @@ def _clip_section(result: ClipResult, clip: ClipReference, folder: Path) -> str:
 
 
 def _reference(subject: SubjectReference, folder: Path) -> str:
-    faces = "".join(f"<img src='{_link(path, folder)}' alt='face of {_text(subject.name)}'>" for path in subject.faces)
+    faces = "".join(_face(path, subject.name, folder) for path in subject.faces)
     voices = "".join(f"<audio controls preload=none src='{_link(path, folder)}'></audio>" for path in subject.voices)
     said = f"<br>“{_text(subject.text)}”" if subject.text else ""
     return f"<figure>{faces}{voices}<figcaption>{_text(subject.name)}{said}</figcaption></figure>"
+
+
+def _face(path: Path, name: str, folder: Path) -> str:
+    """A picture, or the first picture of a video."""
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return f"<video muted preload=metadata src='{_link(path, folder)}' title='face of {_text(name)}'></video>"
+    return f"<img src='{_link(path, folder)}' alt='face of {_text(name)}'>"
 
 
 def _score_row(score: Score) -> str:

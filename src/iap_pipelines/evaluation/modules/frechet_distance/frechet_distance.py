@@ -13,7 +13,7 @@ import iap_pipelines.evaluation.metric_module as base
 class FrechetDistance(evaluate.Metric):
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description="FID, FVD or FAD, by the features: distance of two fitted Gaussians; lower is better.",
+            description="FID, FVD or FAD, by the features: squared distance of fitted Gaussians; lower is better.",
             citation=base.CITATION,
             inputs_description=(
                 "predictions: features [D] of each generated frame, clip or sound; "
@@ -22,5 +22,8 @@ class FrechetDistance(evaluate.Metric):
             features=datasets.Features({"predictions": base.NUMBERS, "references": base.NUMBERS}),
         )
 
-    def _compute(self, predictions: list, references: list) -> dict[str, Any]:
-        return {"frechet_distance": functional.frechet_distance(np.array(references), np.array(predictions))}
+    def _compute(self, predictions: list, references: list, *, seed: int = 0) -> dict[str, Any]:
+        """The name gives the distance, `_low` and `_high` its 95 % interval over samples."""
+        real, generated = (list(np.array(features, np.float64)[:, None]) for features in (references, predictions))
+        names = ("frechet_distance", "frechet_distance_low", "frechet_distance_high")
+        return dict(zip(names, functional.bootstrap_frechet(real, generated, seed=seed), strict=True))
