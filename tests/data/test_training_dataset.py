@@ -64,3 +64,23 @@ def test_padding_references_are_seen_by_nobody_and_shaped_as_true_ones(dataset):
     assert not padded.face_mask.any() and not padded.voice_mask.any()
     kept = pad_references(batch, dataset.padding_references()).identity
     assert all(one is other for one, other in zip(kept, batch.identity, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("target", "first"), [("audio", "<S1>: right"), ("clips", "<S1>: right"), ("frames", "<S1>: left")]
+)
+def test_ordered_slots_follow_speech_or_places(tmp_path, target, first):
+    caption = 'Scene: room. <S1>: left, woman. <S2>: right, man. <S2> says: "blue bird". <S1> says: "fish".'
+    people = {name: IdentityEntry(name, "train", (), ()) for name in ("ada", "ben")}
+    clip = ClipEntry("c", Path("c.mp4"), "train", 32, 48, 5, 12.5, ("ada", "ben"), caption)
+    tensors = {"c/video": torch.randn(4, 2, 2, 3), "c/frames": torch.randn(2, 4, 2, 3), "c/audio": torch.randn(12, 6)}
+    LatentShardWriter(tmp_path, {}).write("all", tensors)
+
+    def first_slots(ordered_slots):
+        settings = SampleSettings(target, 1, (1, 1), (2, 6), ConditionDropout(), ordered_slots=ordered_slots)
+        dataset = IdentityClipDataset([clip], people, LatentStore(tmp_path), settings)
+        captions = [dataset.sample(0, np.random.default_rng(seed)).caption for seed in range(20)]
+        return {caption.split(". ")[1].split(",")[0] for caption in captions}
+
+    assert first_slots(1.0) == {first}
+    assert first_slots(0.0) == first_slots(0.5) == {"<S1>: left", "<S1>: right"}

@@ -68,7 +68,7 @@ class SampleSettings:
         dropout: which conditions are left out, and how often.
         references: `own` takes faces and voices from a person's references, `target` from the target clip itself.
         anchors: whether captions say which subject is which.
-        ordered_slots: how often subjects are numbered from left to right (`audio`: in the order in which they speak)
+        ordered_slots: how often subjects are numbered in the order in which they speak (`frames`: from left to right)
             instead of at random.
     """
 
@@ -157,7 +157,7 @@ class IdentityClipDataset:
         """An order that is not random, now and then."""
         if self.settings.ordered_slots == 0 or generator.random() >= self.settings.ordered_slots:
             return None
-        return tuple(range(len(clip.identities))) if self.learns_video else speaking_order(clip.caption)
+        return speaking_order(clip.caption) if self.learns_audio else tuple(range(len(clip.identities)))
 
     def _video(self, clip: ClipEntry, generator: np.random.Generator) -> Tensor | None:
         draws = self.settings.num_draws

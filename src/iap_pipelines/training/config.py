@@ -207,7 +207,7 @@ class DataSettings(StrictModel):
     """Whether captions say which subject is which (`<S1>`); without them for ablations."""
     ordered_slots: Probability = 0.0
     """
-    How often subjects are numbered from left to right (`target: audio`: in the order in which they speak) instead of
+    How often subjects are numbered in the order in which they speak (`target: frames`: from left to right) instead of
     at random. Half of the time teaches a new model that slots differ, the other half that the caption says whose they
     are.
     """
