@@ -4,7 +4,7 @@ For some test people an adapter is learned from clips of theirs, as `iap train-i
 twice from the same noise, with one face and one voice as references: without the adapter, and with it. Prompts are
 those of other people's test clips, with words that the person's own clips do not say in that order; recognisers,
 gallery and scores are those of `benchmarks.identity_table`, and no picture or recording of the gallery was learned.
-Values are means with 95 % intervals over people; differences are taken clip by clip.
+Values are means with 95 % intervals over people (over clips for a single one); differences are taken clip by clip.
 
     python -m benchmarks.personal_likeness --world data/world --people 8
 
@@ -292,7 +292,7 @@ def main() -> None:
         tasks += [Task(column, scene) for scene in scenes for column in COLUMNS]
         measured = measure_all(tasks, notebook, maker.make, recognisers, world.config.frame_rate)
     gallery = make_gallery(world, recognisers, [*world.identities("test"), *world.identities("validation")])
-    comparisons = compare(measured, gallery)
+    comparisons = compare(measured, gallery, by_clip=len(people) == 1)
     table = markdown_table(
         ["held-out prompts", *COLUMNS, "difference"],
         [
