@@ -1,15 +1,19 @@
 """One clip as the page makes it, and the code that the page shows."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 
 from iap_pipelines.app.form import GenerationForm, PersonForm
 from iap_pipelines.app.generation import NUM_GLIMPSES, Clip, generate_clip
 from iap_pipelines.app.limits import AppLimits
+from iap_pipelines.app.model import AppModel
 from iap_pipelines.media import read_video
 from iap_pipelines.provenance import read_provenance
 from tests.app.people import two_people
+from tests.pipelines.tiny_components import tiny_pipeline
 
 
 LIMITS = AppLimits(max_clip_seconds=1, max_steps=20)
@@ -30,6 +34,46 @@ def test_the_code_makes_the_same_clip(model, tmp_path, monkeypatch):
     assert video.frames.equal(same_video.frames) and audio.samples.equal(same_audio.samples)
     reports = read_provenance(path), read_provenance("clip.mp4")
     assert reports[0] == reports[1] and len(reports[0].provenance.references) == 4
+
+
+def test_the_code_loads_the_same_precision(tmp_path):
+    """Also of a checkpoint that is stored with half the digits, as the embedded one is."""
+    tiny_pipeline().to(torch.float16).save_pretrained(tmp_path)
+    model = AppModel.load(str(tmp_path))
+    same = eval(model.load_code, {"IAPPipeline": type(model.pipe), "torch": torch})
+    for name, part in model.pipe.components.items():
+        if isinstance(part, torch.nn.Module):
+            assert same.components[name].dtype == part.dtype == torch.float32, name
+
+
+def latents(pipe, form):
+    generator = torch.Generator().manual_seed(form.seed)
+    output = pipe(form.caption(), form.subjects(), generator=generator, output_type="latent", **form.arguments())
+    return output.frames, output.audio
+
+
+def test_every_slider_changes_what_its_label_says(model, tmp_path):
+    """At the values that the page offers, one slider at a time."""
+    sliders = {
+        "picture": ("guidance_scale", "face_guidance_scale"),
+        "sound": ("audio_guidance_scale", "voice_guidance_scale"),
+    }
+    neutral = {name: 1.0 for names in sliders.values() for name in names}
+    form = two_people(tmp_path, **neutral)
+    picture, sound = latents(model.pipe, form)
+    for tower, names in sliders.items():
+        for name in names:
+            changed = latents(model.pipe, two_people(tmp_path, **neutral | {name: 2.5}))
+            mine, before = (changed[0], picture) if tower == "picture" else (changed[1], sound)
+            assert not torch.equal(mine, before), name
+    for scale, index in (("face_scale", 0), ("voice_scale", 1)):
+        loud = replace(form.people[0], **{scale: 3.0})
+        changed = latents(model.pipe, replace(form, people=(loud, form.people[1])))
+        assert not torch.equal(changed[index], (picture, sound)[index]), scale
+    for options in ({"num_inference_steps": 3}, {"num_frames": 9}):
+        changed = latents(model.pipe, two_people(tmp_path, **neutral | options))
+        assert changed[0].shape != picture.shape or not torch.equal(changed[0], picture), options
+    assert not torch.equal(latents(model.pipe, replace(form, seed=4))[0], picture)
 
 
 def test_glimpses_come_on_the_way(model, tmp_path):

@@ -13,7 +13,8 @@ gr = pytest.importorskip("gradio", reason="needs gradio: pip install 'iap-pipeli
 from iap_pipelines.app.form import pipeline_defaults  # noqa: E402
 from iap_pipelines.app.layout import FormFields  # noqa: E402
 from iap_pipelines.app.limits import AppLimits  # noqa: E402
-from iap_pipelines.app.page import _show_faces, build_page  # noqa: E402
+from iap_pipelines.app.page import _check_voice, _show_faces, build_page  # noqa: E402
+from tests.app.people import write_voice  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,13 @@ def test_a_bad_picture_is_told_when_it_is_uploaded(tmp_path):
     assert pictures == [] and message.startswith("Error: broken.png: it is no picture")
     assert str(tmp_path) not in message
     assert _show_faces(None) == ([], "")
+
+
+def test_a_bad_recording_is_told_when_it_is_uploaded(tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"not a sound")
+    message = _check_voice(str(tmp_path / "broken.wav"))
+    assert message.startswith("Error: broken.wav: ") and str(tmp_path) not in message
+    assert _check_voice(str(write_voice(tmp_path / "voice.wav", 1))) == _check_voice(None) == ""
 
 
 def test_nothing_can_be_called_from_outside(model):

@@ -30,7 +30,8 @@ class AppModel:
         pipe.to(device)
         pipe.set_progress_bar_config(disable=True)
         source = "EMBEDDED_CHECKPOINT" if model is None else repr(model)
-        options = "" if dtype == "float32" else f", dtype=torch.{dtype}"
+        # Always said: without it, parts that are stored with half the digits would be used so.
+        options = f", dtype=torch.{dtype}"
         move = "" if device == "cpu" else f".to({device!r})"
         imports = ("from iap_pipelines.assets import EMBEDDED_CHECKPOINT",) if model is None else ()
         return cls(pipe, f"IAPPipeline.from_pretrained({source}{options}){move}", imports)

@@ -16,7 +16,7 @@ from iap_pipelines.app.limits import MAX_PEOPLE, AppLimits
 from iap_pipelines.app.model import AppModel
 from iap_pipelines.app.scores import ClipScorer, render_scores
 from iap_pipelines.assets import example_subjects
-from iap_pipelines.media import MediaError, read_image
+from iap_pipelines.media import MediaError, read_audio, read_image
 from iap_pipelines.provenance import SigningKey, read_provenance
 
 
@@ -71,7 +71,12 @@ def build_page(
                     label="Provenance, read back from the file", interactive=False, lines=6, elem_id="provenance"
                 )
                 code = gr.Code(label="The same in Python", language="python", interactive=False, elem_id="code")
-                files = gr.File(label="The files that the code reads", interactive=False, file_count="multiple")
+                files = gr.File(
+                    label="The files that the code reads",
+                    interactive=False,
+                    file_count="multiple",
+                    elem_id="code-files",
+                )
 
         def make_clip(*values: Any) -> Iterator[dict[gr.components.Component, Any]]:
             form = fields.read(values)
@@ -155,6 +160,14 @@ def _connect(fields: FormFields, caption: gr.Textbox, status: gr.Textbox, page: 
             api_visibility="private",
             show_progress="hidden",
         )
+        person.voice.change(
+            _check_voice,
+            person.voice,
+            status,
+            queue=False,
+            api_visibility="private",
+            show_progress="hidden",
+        )
 
 
 def _show_faces(paths: list[str] | None) -> tuple[list[Any], str]:
@@ -162,7 +175,21 @@ def _show_faces(paths: list[str] | None) -> tuple[list[Any], str]:
     try:
         return [read_image(path) for path in paths or []], ""
     except MediaError as error:
-        return [], f"Error: {Path(error.path).name}: {error.reason}."
+        return [], _tell(error)
+
+
+def _check_voice(path: str | None) -> str:
+    """What is wrong with a recording, or nothing, as soon as it is uploaded or spoken."""
+    try:
+        if path is not None:
+            read_audio(path)
+    except MediaError as error:
+        return _tell(error)
+    return ""
+
+
+def _tell(error: MediaError) -> str:
+    return f"Error: {Path(error.path).name}: {error.reason}."
 
 
 def _scores(scorer: ClipScorer | None, clip: Path, form: GenerationForm) -> str:
