@@ -25,7 +25,9 @@ PATIENCE_SECONDS = 600
 """Machines that run tests are busy."""
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --autoplay-policy=no-user-gesture-required"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --autoplay-policy=no-user-gesture-required "
+    # A microphone that beeps, and that the page is allowed to use.
+    "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
 
 
@@ -116,6 +118,27 @@ class Page:
 
     def click(self, element_id: str) -> None:
         self.driver.execute_script("arguments[0].click()", self.one(f"#{element_id}"))
+
+    def press(self, selector: str) -> None:
+        """Click what stands there, once it is there."""
+        self.driver.execute_script("arguments[0].click()", self.one(selector))
+
+    def told(self) -> str:
+        """What the page says in notes that appear above it."""
+        return "\n".join(note.text for note in self.find("[data-testid='toast-body'], .toast-body"))
+
+    def download_links(self, element_id: str) -> list[str]:
+        """Addresses of the files that are offered."""
+        self.one(f"#{element_id} a[download]")
+        return [link.get_attribute("href") for link in self.find(f"#{element_id} a[download]")]
+
+    def copied_code(self, address: str) -> str:
+        """What the button beside the code copies."""
+        grant = {"origin": address, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
+        self.press("#code button[aria-label*='opy'], #code button[title*='opy']")
+        script = "navigator.clipboard.readText().then(arguments[0], error => arguments[0](String(error)))"
+        return self.wait(lambda: self.driver.execute_async_script(script))
 
     def generate(self) -> None:
         """Press the button and wait for the clip."""

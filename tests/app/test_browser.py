@@ -1,7 +1,9 @@
 """A person at the page: a real Chromium, the embedded checkpoint, a clip that plays, an error that is understood."""
 
 import json
+import re
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -23,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def address():
-    with served_page("--max-upload-megabytes", "1") as address:
+    with served_page("--max-upload-megabytes", "1", "--max-waiting", "1") as address:
         yield address
 
 
@@ -61,9 +63,31 @@ def test_fill_in_generate_play(page, driver, tmp_path):
     assert page.value("provenance") == report.render()
     assert read_video(clip)[0].num_frames == 9
 
-    code = page.one("#code .cm-content").text
-    assert "IAPPipeline.from_pretrained(EMBEDDED_CHECKPOINT)" in code and "green room" in code
     assert page.find("#glimpse img")
+    # How near everybody is to their references, as numbers.
+    rows = [row.text for row in page.find("#scores tbody tr")]
+    assert [re.fullmatch(r"<S(\d)> (-?\d\.\d\d|not measured) (-?\d\.\d\d|not measured)", row)[1] for row in rows] == [
+        "1",
+        "2",
+    ]
+    assert not all("not measured" in row for row in rows)
+
+
+def test_the_copied_code_makes_the_clip_again(page, driver, address, tmp_path, monkeypatch):
+    """From the files that the page offers beside it."""
+    page.write("steps", "2")
+    page.write("frames", "9")
+    page.generate()
+    urllib.request.urlretrieve(page.one("#clip video").get_property("currentSrc"), tmp_path / "page.mp4")
+    code = page.copied_code(address)
+    assert "IAPPipeline.from_pretrained(EMBEDDED_CHECKPOINT, " in code
+    for link in page.download_links("code-files"):
+        urllib.request.urlretrieve(link, tmp_path / urllib.parse.unquote(link.rpartition("/")[2]))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "copied code", "exec"), {})
+    (video, audio), (same_video, same_audio) = read_video("page.mp4"), read_video("clip.mp4")
+    assert video.frames.equal(same_video.frames) and audio.samples.equal(same_audio.samples)
+    assert read_provenance("page.mp4").provenance == read_provenance("clip.mp4").provenance
 
 
 def test_a_bad_file_is_told(page, tmp_path):
@@ -73,6 +97,50 @@ def test_a_bad_file_is_told(page, tmp_path):
     page.upload("face-3", broken)
     page.wait(lambda: page.value("status").startswith("Error: broken.png: it is no picture"))
     assert str(tmp_path) not in page.value("status")
+
+
+def test_a_bad_recording_is_told(page, tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"not a sound")
+    page.choose("people", "3")
+    page.upload("voice-3", tmp_path / "broken.wav")
+    page.wait(lambda: page.value("status").startswith("Error: broken.wav: "))
+    assert str(tmp_path) not in page.value("status")
+
+
+def test_a_picture_that_is_too_large_is_told(page, tmp_path):
+    (tmp_path / "large.png").write_bytes(bytes(1_200_000))
+    page.choose("people", "3")
+    page.upload("face-3", tmp_path / "large.png")
+    page.wait(lambda: "exceed the maximum allowed size of 1.0 Mb" in page.told())
+
+
+def test_a_clip_cannot_be_longer_than_allowed(page):
+    page.write("frames", "999")
+    page.wait(lambda: page.value("frames") == "49")  # 4 s of 12.5 frames, one more than a multiple of 4
+
+
+def test_whoever_comes_when_too_many_wait_is_told(driver, address):
+    """One clip is made, one visitor waits, the third one is told to come back."""
+    first = driver.current_window_handle
+    windows = []
+    try:
+        for number in range(3):
+            driver.switch_to.new_window("tab")
+            windows.append(driver.current_window_handle)
+            visitor = Page(driver, address)
+            visitor.write("steps", "50" if number == 0 else "1")
+            visitor.click("generate")
+            if number == 0:
+                visitor.wait(lambda page=visitor: page.value("status").startswith("Step"))
+        visitor.wait(lambda: "busy" in visitor.told() or "full" in visitor.told())
+        assert not visitor.value("status")
+        driver.switch_to.window(windows[1])
+        assert not visitor.told()
+    finally:
+        for window in windows:
+            driver.switch_to.window(window)
+            driver.close()
+        driver.switch_to.window(first)
 
 
 def test_a_form_that_is_not_complete_is_told(page):
