@@ -30,6 +30,7 @@ AAC_SAMPLING_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 4410
 
 EncoderPreset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 _CONSTANT_RATE_FACTOR = "17"  # x264: visually lossless; the drawn worlds are small and are trained on
+_X264_PARAMETERS = "cpu-independent=1"  # with AVX-512, x264's bytes depend on what lies beside a picture in memory
 _NUM_ENCODER_THREADS = 4  # the number of threads changes x264's bytes, so it may not depend on the machine
 _AAC_BITS_PER_SAMPLE = 4
 _MAX_AAC_BITS_PER_SECOND = 128_000  # per channel
@@ -298,7 +299,8 @@ def _encode(
 def _add_video_stream(
     container: OutputContainer, height: int, width: int, rate: Fraction, preset: str
 ) -> av.VideoStream:
-    stream = container.add_stream("libx264", rate=rate, options={"crf": _CONSTANT_RATE_FACTOR, "preset": preset})
+    options = {"crf": _CONSTANT_RATE_FACTOR, "preset": preset, "x264-params": _X264_PARAMETERS}
+    stream = container.add_stream("libx264", rate=rate, options=options)
     stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
     context = stream.codec_context
     context.thread_count = _NUM_ENCODER_THREADS
