@@ -45,7 +45,9 @@ class Errors(NamedTuple):
 def pairs_of(args: argparse.Namespace) -> IdentityClipDataset:
     """The clips of two people of a split."""
     clips = [clip for clip in read_clips(args.data) if clip.split == args.split and len(clip.identities) == 2]
-    settings = SampleSettings(args.target, 1, (1, 1), (62, 62), ConditionDropout(appearance=1.0))
+    settings = SampleSettings(
+        args.target, 1, (1, 1), (62, 62), ConditionDropout(appearance=1.0), ordered_slots=float(args.ordered)
+    )
     return IdentityClipDataset(clips[: args.clips], read_identities(args.data), LatentStore(args.latents), settings)
 
 
@@ -104,6 +106,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default=str(EMBEDDED_CHECKPOINT), help="pipeline folder; the embedded checkpoint")
     parser.add_argument("--split", default="validation", help="whose clips (%(default)s)")
     parser.add_argument("--clips", type=int, default=64, help="most clips (%(default)s)")
+    parser.add_argument(
+        "--ordered", action="store_true", help="subjects in the order in which they speak (stills: stand)"
+    )
     parser.add_argument("--seed", type=int, default=5, help="of slots, references and noise (%(default)s)")
     parser.add_argument("--threads", type=int, help="threads of torch; its own choice if not given")
     args = parser.parse_args(argv)

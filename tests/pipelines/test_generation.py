@@ -127,7 +127,7 @@ def test_official_clips_of_one_prompt_have_voices_of_their_own(official_pipe):
     noise = {"latents": torch.zeros_like(one.video), "audio_latents": torch.zeros_like(one.audio)}
     clip = generate(official_pipe, subjects=[ADA], compat="official", num_videos_per_prompt=2, **noise)
     assert_moved(part(clip, 0), part(clip, 1))
-    # With the same generator state for both there is nothing left that differs, but for the rounding of places in a batch.
+    # With the same generator state for both nothing differs but the rounding of places in a batch.
     generators = [seeded(3), seeded(3)]
     clip = generate(
         official_pipe, subjects=[ADA], compat="official", num_videos_per_prompt=2, generator=generators, **noise
