@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.figures import TEXT_AS_TEXT, open_pyplot, save_figure
 from benchmarks.measuring import markdown_table
 from iap_pipelines.evaluation.drawn_world.report import GENERATED, Result, percent
 
@@ -66,11 +67,7 @@ def draw_ablation(folder: Path, path: Path) -> None:
         FileNotFoundError: if no run is finished.
         ValueError: if runs were measured in different ways.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams |= {"svg.hashsalt": "iap", "svg.fonttype": "none"}
-    from matplotlib import pyplot
+    pyplot = open_pyplot(TEXT_AS_TEXT)
 
     runs = read_runs(folder)
     columns = {row: title for row, title in COLUMNS.items() if any(row in found for found in runs.values())}
@@ -89,9 +86,7 @@ def draw_ablation(folder: Path, path: Path) -> None:
         panel.tick_params(labelsize=8)
     panels[0, 0].set_yticks(range(len(runs)), [RUNS[run] for run in runs])
     panels[0, 0].set_ylim(len(runs) - 0.5, -0.5)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
-    pyplot.close(figure)
+    save_figure(figure, path, dpi=110)
 
 
 def read_runs(folder: Path) -> dict[str, dict[str, Result]]:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from benchmarks.measuring import markdown_table
 from iap_pipelines.assets import find_benchmark
 from iap_pipelines.evaluation.clip_voices import LONG_SECONDS
-from iap_pipelines.evaluation.drawn_world.held_out import GIVEN_REFERENCE
+from iap_pipelines.evaluation.drawn_world.held_out import GIVEN_REFERENCE, clips_by_person
 from iap_pipelines.evaluation.functional import equal_error_rate, equal_error_threshold, template
 from iap_pipelines.evaluation.listener import Listener
 from iap_pipelines.evaluation.loading import load_models
@@ -70,7 +70,8 @@ def measure(world: World, models: EvaluationModels, num_clips: int) -> dict[str,
     found = {name: Pairs([], []) for name in THRESHOLDS}
     clips = [
         Observed(index // world.config.clips_per_identity, _observe(world, index, models))
-        for index in _clips_of_one_person(world, num_clips)
+        for own in clips_by_person(world, "validation", 1)
+        for index in own[:num_clips]
     ]
     references = {person: _Reference(world, person, models) for person in world.identities("validation")}
     for number, clip in enumerate(tqdm(clips, desc="clips", mininterval=2)):
@@ -111,12 +112,6 @@ def _compare_sounds(clip: Observed, others: Iterable[Observed], found: Pairs) ->
         speaking = find_speaking_faces(heard.sync_scores, [Turn(span, 0) for span in heard.sound.speech])
         agreements = [] if speaking is None else [value for value in speaking.agreements if value is not None]
         found[other is not clip].extend(agreements[:1])  # one voice and one face agree as a whole
-
-
-def _clips_of_one_person(world: World, num_clips: int) -> list[int]:
-    per_person = world.config.clips_per_identity
-    own = [range(person * per_person, (person + 1) * per_person) for person in world.identities("validation")]
-    return [index for clips in own for index in [i for i in clips if world.num_people(i) == 1][:num_clips]]
 
 
 def _observe(world: World, clip_index: int, models: EvaluationModels) -> ClipObserver:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.figures import open_pyplot, save_figure
 from benchmarks.measuring import markdown_table
 from iap_pipelines.curation.calibrate import calibrate, strangers_of_clips
 from iap_pipelines.curation.config import CurationConfig
@@ -421,11 +422,7 @@ def _alone(settings: LinkSettings) -> LinkSettings:
 
 def draw(curves: dict[str, Curve], settings: LinkSettings, path: Path) -> None:
     """One panel per threshold: precision and recall of links, and where the threshold stands."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "iap"
-    from matplotlib import pyplot
+    pyplot = open_pyplot()
 
     figure, panels = pyplot.subplots(1, len(curves), figsize=(3.6 * len(curves), 3), layout="constrained")
     for panel, (modality, points) in zip(np.atleast_1d(panels), curves.items(), strict=True):
@@ -436,9 +433,7 @@ def draw(curves: dict[str, Curve], settings: LinkSettings, path: Path) -> None:
         panel.set_xlabel(f"min_{modality}_similarity", fontsize=9)
         panel.set_ylim(0, 1.02)
         panel.legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def table(known: dict[str, Known], truth: Truth, settings: LinkSettings) -> str:

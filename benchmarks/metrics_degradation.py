@@ -21,11 +21,12 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from benchmarks.damage import KINDS, Damaged, another_person, damaged_clips
+from benchmarks.figures import TEXT_AS_TEXT, open_pyplot, save_figure
 from benchmarks.measuring import markdown_table
 from benchmarks.score_book import ScoreBook
 from iap_pipelines.assets import find_benchmark
 from iap_pipelines.evaluation.definitions import METRICS_BY_NAME
-from iap_pipelines.evaluation.drawn_world.held_out import GIVEN_REFERENCE
+from iap_pipelines.evaluation.drawn_world.held_out import GIVEN_REFERENCE, clips_by_person
 from iap_pipelines.evaluation.loading import load_models
 from iap_pipelines.evaluation.models import EvaluationModels
 from iap_pipelines.evaluation.observer import ClipObserver
@@ -141,9 +142,7 @@ class DamageTest:
 
 def clips_of_one_person(world: World) -> list[int]:
     """The first clip of each test person that shows nobody else."""
-    per_person = world.config.clips_per_identity
-    own = (range(person * per_person, (person + 1) * per_person) for person in world.identities("test"))
-    return [next(index for index in clips if world.num_people(index) == 1) for clips in own]
+    return [own[0] for own in clips_by_person(world, "test", 1)]
 
 
 def mean_curve(points: Sequence[Point]) -> tuple[list[float], list[float]]:
@@ -179,11 +178,7 @@ def table(found: Curves) -> str:
 
 def draw(found: Curves, path: Path) -> None:
     """One panel per metric: points are clips, the line is their mean."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams |= {"svg.hashsalt": "iap", "svg.fonttype": "none"}
-    from matplotlib import pyplot
+    pyplot = open_pyplot(TEXT_AS_TEXT)
 
     shown = {curve: points for curve, points in found.items() if points}
     columns = min(5, len(shown))
@@ -199,9 +194,7 @@ def draw(found: Curves, path: Path) -> None:
         panel.set_title(f"{curve.metric} {METRICS_BY_NAME[curve.metric].arrow}", fontsize=8)
         panel.set_xlabel(KINDS[curve.kind], fontsize=7)
         panel.tick_params(labelsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def main() -> None:

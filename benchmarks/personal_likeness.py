@@ -30,7 +30,14 @@ from benchmarks.measuring import markdown_table, set_threads
 from iap_pipelines import IAPPipeline
 from iap_pipelines.assets import EMBEDDED_CHECKPOINT, EMBEDDED_RECOGNISERS
 from iap_pipelines.evaluation.drawn_world import report
-from iap_pipelines.evaluation.drawn_world.held_out import Gallery, Scene, choose_scenes, make_gallery, subjects_of
+from iap_pipelines.evaluation.drawn_world.held_out import (
+    Gallery,
+    Scene,
+    choose_scenes,
+    clips_by_person,
+    make_gallery,
+    subjects_of,
+)
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement, DrawnWorldRecognisers
 from iap_pipelines.evaluation.functional.intervals import Interval
 from iap_pipelines.pipelines.fingerprint import model_fingerprint
@@ -108,7 +115,7 @@ def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Sce
     Raises:
         ValueError: if too few say anything else than the person's own clips.
     """
-    every = choose_scenes(world, 1, _num_clips_alone(world), seed)
+    every = choose_scenes(world, 1, sum(map(len, clips_by_person(world, "test", 1))), seed)
     known = {scene.words for scene in every if scene.identities == (person,)}
     # From the next person on, so that people get different prompts.
     per_person = world.config.clips_per_identity
@@ -123,14 +130,6 @@ def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Sce
     if len(found) < count:
         raise ValueError(f"`--prompts` must be at most {len(found)} in this world, but is {count}.")
     return list(found.values())[:count]
-
-
-def _num_clips_alone(world: World) -> int:
-    per_person = world.config.clips_per_identity
-    indices = (
-        index for first in world.identities("test") for index in range(first * per_person, (first + 1) * per_person)
-    )
-    return sum(world.num_people(index) == 1 for index in indices)
 
 
 def learn(person: int, args: argparse.Namespace) -> Path:

@@ -66,15 +66,7 @@ def choose_scenes(world: World, num_people: int, count: int, seed: int) -> list[
     Raises:
         ValueError: if the world has fewer such clips.
     """
-    per_person = world.config.clips_per_identity
-    own_clips = [
-        [
-            index
-            for index in range(first * per_person, (first + 1) * per_person)
-            if world.num_people(index) == num_people
-        ]
-        for first in world.identities("test")
-    ]
+    own_clips = clips_by_person(world, "test", num_people)
     rounds = max(map(len, own_clips))
     indices = [clips[turn] for turn in range(rounds) for clips in own_clips if turn < len(clips)]
     if len(indices) < count:
@@ -82,6 +74,20 @@ def choose_scenes(world: World, num_people: int, count: int, seed: int) -> list[
             f"`count` must be at most {len(indices)}, the world's test clips of {num_people}; got {count}."
         )
     return [_scene(world, index, seed) for index in indices[:count]]
+
+
+def clips_by_person(world: World, split: str, num_people: int) -> list[list[int]]:
+    """
+    The clips with so many people in which each person of a split comes first, by person.
+
+    Args:
+        world: that the people live in.
+        split: `train`, `validation` or `test`.
+        num_people: in a clip.
+    """
+    per_person = world.config.clips_per_identity
+    own = (range(first * per_person, (first + 1) * per_person) for first in world.identities(split))
+    return [[index for index in clips if world.num_people(index) == num_people] for clips in own]
 
 
 def _scene(world: World, clip_index: int, seed: int) -> Scene:
