@@ -102,7 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with clips.jsonl and identities.jsonl")
     parser.add_argument("--latents", type=Path, required=True, help="folder of its precomputed latents")
-    parser.add_argument("--target", choices=("frames", "clips"), default="clips", help="what is noised (%(default)s)")
+    parser.add_argument(
+        "--target", choices=("frames", "audio", "clips"), default="clips", help="what is noised (%(default)s)"
+    )
     parser.add_argument("--model", default=str(EMBEDDED_CHECKPOINT), help="pipeline folder; the embedded checkpoint")
     parser.add_argument("--split", default="validation", help="whose clips (%(default)s)")
     parser.add_argument("--clips", type=int, default=64, help="most clips (%(default)s)")

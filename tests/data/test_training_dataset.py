@@ -17,6 +17,7 @@ from iap_pipelines.data.training_dataset import (
     collate,
     pad_references,
 )
+from iap_pipelines.types import StructuredCaption
 from tests.pipelines.tiny_components import tiny_tokenizer
 
 
@@ -84,3 +85,41 @@ def test_ordered_slots_follow_speech_or_places(tmp_path, target, first):
 
     assert first_slots(1.0) == {first}
     assert first_slots(0.0) == first_slots(0.5) == {"<S1>: left", "<S1>: right"}
+
+
+def test_silent_companions_are_heard_as_references_but_say_nothing(tmp_path):
+    people = {name: IdentityEntry(name, "train", (), (Path("v.wav"),)) for name in ("ada", "ben", "cleo")}
+    caption = 'Scene: room. <S1>: center, person. <S1> says: "blue bird".'
+    clips = [
+        ClipEntry(name, Path("c.mp4"), "train", 32, 48, 5, 12.5, (name,), caption, ((0.1, 0.3),)) for name in people
+    ]
+    voices = {name: torch.full((6, 6), float(number)) for number, name in enumerate(people)}
+    tensors = {f"{name}/audio": torch.randn(12, 6) for name in people}
+    tensors |= {f"{name}/voice_0": voice for name, voice in voices.items()}
+    LatentShardWriter(tmp_path, {}).write("all", tensors)
+
+    def samples(silent_companions):
+        settings = SampleSettings(
+            "audio", 1, (1, 1), (2, 6), ConditionDropout(), ordered_slots=1.0, silent_companions=silent_companions
+        )
+        dataset = IdentityClipDataset(clips, people, LatentStore(tmp_path), settings)
+        return [dataset.sample(0, np.random.default_rng(seed)) for seed in range(40)]
+
+    speakers, companions, places = set(), set(), set()
+    for drawn in samples(1.0):
+        structured = StructuredCaption.parse(drawn.caption)
+        speaker = structured.lines[0].subject - 1
+        speakers.add(speaker)
+        heard = [float(subject.voice[0, 0]) for subject in drawn.subjects]
+        assert heard[speaker] == 0.0
+        companions.add(heard[1 - speaker])
+        places.add(structured.subjects[speaker].position)
+        assert len(structured.lines) == 1
+    assert speakers == {0, 1} and companions == {1.0, 2.0} and places == {"left", "right"}
+    assert {len(drawn.subjects) for drawn in samples(0.5)} == {1, 2}
+    assert {len(drawn.subjects) for drawn in samples(0.0)} == {1}
+
+
+def test_silent_companions_are_refused_where_they_would_be_seen():
+    with pytest.raises(ValueError, match="`silent_companions` is 0.5, but with `target: clips`"):
+        SampleSettings("clips", 1, (1, 1), (2, 6), ConditionDropout(), silent_companions=0.5)

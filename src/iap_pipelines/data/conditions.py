@@ -130,6 +130,20 @@ def permute_subjects(caption: StructuredCaption, order: Sequence[int]) -> Struct
     )
 
 
+def with_silent_companion(caption: str, appearance: str, *, companion_is_left: bool) -> str:
+    """
+    A structured caption of one person, with somebody beside them who says nothing.
+
+    >>> with_silent_companion('Scene: room. <S1>: center, man. <S1> says: "hi".', "person", companion_is_left=True)
+    'Scene: room. <S1>: right, man. <S2>: left, person. <S1> says: "hi".'
+    """
+    structured = StructuredCaption.parse(caption)
+    (speaker,) = structured.subjects
+    places = ("right", "left") if companion_is_left else ("left", "right")
+    companion = SubjectDescription(appearance, places[1])
+    return replace(structured, subjects=(replace(speaker, position=places[0]), companion)).render()
+
+
 def without_anchors(caption: str) -> str:
     """
     A caption that no longer says which subject is which (an ablation: the model then has to guess).

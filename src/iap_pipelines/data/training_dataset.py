@@ -6,7 +6,7 @@ columns, L audio latents, l latents of one recording, T caption tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +15,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry
-from iap_pipelines.data.conditions import ConditionDropout, draw_conditions, speaking_order, without_anchors
+from iap_pipelines.data.conditions import (
+    ConditionDropout,
+    draw_conditions,
+    speaking_order,
+    with_silent_companion,
+    without_anchors,
+)
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.models.transformer_iap import IAPIdentityInputs
 from iap_pipelines.pipelines.identity import SubjectLatents, collate_identity
@@ -70,6 +76,11 @@ class SampleSettings:
         anchors: whether captions say which subject is which.
         ordered_slots: how often subjects are numbered in the order in which they speak (`frames`: from left to right)
             instead of at random.
+        silent_companions: how often a clip of one person gets a second one who says nothing but whose voice is a
+            reference too, always numbered at random (`audio` only: nobody is seen).
+
+    Raises:
+        ValueError: if there are silent companions but pictures are learned.
     """
 
     target: TargetKind
@@ -80,6 +91,14 @@ class SampleSettings:
     references: ReferenceSource = "own"
     anchors: bool = True
     ordered_slots: float = 0.0
+    silent_companions: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.silent_companions and self.target != "audio":
+            raise ValueError(
+                f"`silent_companions` is {self.silent_companions}, but with `target: {self.target}` a companion would "
+                "have to be seen; expected 0, or `target: audio`."
+            )
 
 
 class IdentityClipDataset:
@@ -107,6 +126,7 @@ class IdentityClipDataset:
         self.identities = identities
         self.latents = latents
         self.settings = settings
+        self._people = sorted({identity for clip in clips for identity in clip.identities})
         self._check()
 
     def __len__(self) -> int:
@@ -122,9 +142,8 @@ class IdentityClipDataset:
 
     def padding_references(self) -> SubjectLatents:
         """A face and a voice, shaped as those of this dataset, for [`pad_references`]."""
-        people = sorted(self._people())
-        seen = next((key for name in people if (key := f"{name}/faces") in self.latents), None)
-        heard = next((key for name in people for key in self.latents.recordings(name)), None)
+        seen = next((key for name in self._people if (key := f"{name}/faces") in self.latents), None)
+        heard = next((key for name in self._people for key in self.latents.recordings(name)), None)
         faces = torch.zeros_like(self.latents.read(seen)[:1]) if self.learns_video and seen else None
         voice = torch.zeros_like(self.latents.read(heard)[:1]) if self.learns_audio and heard else None
         return SubjectLatents(faces, voice)
@@ -140,9 +159,10 @@ class IdentityClipDataset:
     def sample(self, index: int, generator: np.random.Generator) -> TrainingSample:
         """Clip `index` with conditions drawn from `generator`, which alone decides everything random about it."""
         clip = self.clips[index]
-        drawn = draw_conditions(
-            clip.caption, len(clip.identities), self.settings.dropout, generator, order=self._order(clip, generator)
-        )
+        order = self._order(clip, generator)
+        if self.settings.silent_companions and len(clip.identities) == 1:
+            clip, order = self._with_companion(clip, generator), None
+        drawn = draw_conditions(clip.caption, len(clip.identities), self.settings.dropout, generator, order=order)
         subjects = []
         for slot, subject in enumerate(drawn.order):
             with_face = drawn.with_face[slot] and self.learns_video
@@ -159,6 +179,20 @@ class IdentityClipDataset:
             return None
         return speaking_order(clip.caption) if self.learns_audio else tuple(range(len(clip.identities)))
 
+    def _with_companion(self, clip: ClipEntry, generator: np.random.Generator) -> ClipEntry:
+        """The clip, now and then with somebody from another clip who listens."""
+        others = [name for name in self._people if name != clip.identities[0]]
+        if not others or generator.random() >= self.settings.silent_companions:
+            return clip
+        companion = others[int(generator.integers(len(others)))]
+        caption = with_silent_companion(
+            clip.caption,
+            self.settings.dropout.generic_appearance,
+            companion_is_left=bool(generator.integers(2)),
+        )
+        speech = (*clip.speech, None) if clip.speech else ()
+        return replace(clip, identities=(*clip.identities, companion), caption=caption, speech=speech)
+
     def _video(self, clip: ClipEntry, generator: np.random.Generator) -> Tensor | None:
         draws = self.settings.num_draws
         if self.settings.target == "audio":
@@ -173,9 +207,6 @@ class IdentityClipDataset:
         if not self.learns_audio:
             return None
         return self.latents.read(f"{clip.clip_id}/audio").expand(self.settings.num_draws, -1, -1)
-
-    def _people(self) -> set[str]:
-        return {identity for clip in self.clips for identity in clip.identities}
 
     def _faces(self, clip: ClipEntry, subject: int, generator: np.random.Generator) -> Tensor | None:
         identity = self.identities[clip.identities[subject]]
@@ -227,12 +258,11 @@ class IdentityClipDataset:
             if untold:
                 raise ValueError(f"`references: target` needs to know who speaks when: {untold[0]} has no `lines`.")
         wanted = {f"{clip.clip_id}/{kind}" for clip in self.clips for kind in kinds}
-        people = self._people()
         if self.learns_video:
-            wanted |= {f"{identity}/faces" for identity in people if self.identities[identity].faces}
+            wanted |= {f"{identity}/faces" for identity in self._people if self.identities[identity].faces}
         missing = sorted(key for key in wanted if key not in self.latents)
         if self.learns_audio:
-            audible = {identity for identity in people if self.identities[identity].voices}
+            audible = {identity for identity in self._people if self.identities[identity].voices}
             missing += sorted(identity for identity in audible if not self.latents.recordings(identity))
         if missing:
             raise ValueError(

@@ -211,6 +211,11 @@ class DataSettings(StrictModel):
     at random. Half of the time teaches a new model that slots differ, the other half that the caption says whose they
     are.
     """
+    silent_companions: Probability = 0.0
+    """
+    How often a clip of one person gets a second one who says nothing but whose voice is a reference too (`target:
+    audio`). The only way to know who of the two is heard is to read the caption.
+    """
     dropout: DropoutSettings = DropoutSettings()
     """Left-out conditions."""
     num_workers: NonNegativeInt = 0

@@ -217,6 +217,7 @@ class Trainer:
                 references=data.references,
                 anchors=data.anchors,
                 ordered_slots=data.ordered_slots,
+                silent_companions=data.silent_companions,
             ),
         )
         lora = self.config.lora
