@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 600
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --autoplay-policy=no-user-gesture-required "
-    # A microphone that beeps, and that the page is allowed to use.
+    # A microphone that the page is allowed to use, without anybody who nods. It beeps unless it is given a recording.
     "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
 
@@ -62,14 +62,22 @@ def _wait_for_server(server: subprocess.Popen, address: str, log) -> None:
 
 
 @contextmanager
-def chromium(width: int = 1400, height: int = 1500) -> Iterator[WebDriver]:
-    """A headless browser with an empty profile."""
+def chromium(width: int = 1400, height: int = 1500, microphone: Path | None = None) -> Iterator[WebDriver]:
+    """
+    A headless browser with an empty profile.
+
+    Args:
+        width: of its window, in pixels.
+        height: of its window, in pixels.
+        microphone: WAV file that its microphone hears, over and over; beeps if `None`.
+    """
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     # Nothing is asked of the network: neither by the browser nor by Selenium's search for another driver.
     os.environ["SE_OFFLINE"] = "true"
     with tempfile.TemporaryDirectory() as profile:
-        for flag in (*_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+        heard = () if microphone is None else (f"--use-file-for-fake-audio-capture={microphone}",)
+        for flag in (*_FLAGS, *heard, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
         driver.set_page_load_timeout(PATIENCE_SECONDS)

@@ -2,18 +2,24 @@
 
 import json
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import wave
 
+import numpy as np
 import pytest
+import torch
 
 
 pytest.importorskip("gradio", reason="needs gradio: pip install 'iap-pipelines[app]'")
 pytest.importorskip("selenium", reason="needs selenium: pip install selenium")
 
-from iap_pipelines.media import read_video  # noqa: E402
+from iap_pipelines.assets import example_subjects  # noqa: E402
+from iap_pipelines.media import read_audio, read_video  # noqa: E402
 from iap_pipelines.provenance import read_provenance  # noqa: E402
+from iap_pipelines.types import AudioSamples  # noqa: E402
 from tests.app.browser import BROWSER, DRIVER, Page, chromium, served_page  # noqa: E402
 
 
@@ -30,8 +36,19 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def driver():
-    with chromium() as driver:
+def speech():
+    """What is said into the microphone."""
+    ada, _ = example_subjects()
+    return read_audio(ada.voice)
+
+
+@pytest.fixture(scope="module")
+def driver(speech, tmp_path_factory):
+    microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    with wave.open(str(microphone), "wb") as file:
+        file.setparams((1, 2, int(speech.sampling_rate), 0, "NONE", ""))
+        file.writeframes((speech.to_mono().samples[0] * 32767).to(torch.int16).numpy().tobytes())
+    with chromium(microphone=microphone) as driver:
         yield driver
 
 
@@ -105,6 +122,38 @@ def test_a_bad_recording_is_told(page, tmp_path):
     page.upload("voice-3", tmp_path / "broken.wav")
     page.wait(lambda: page.value("status").startswith("Error: broken.wav: "))
     assert str(tmp_path) not in page.value("status")
+
+
+def test_a_voice_is_spoken_into_the_microphone(page, speech, tmp_path):
+    page.press("#voice-1 button[aria-label='Clear']")
+    page.press("#voice-1 button[aria-label='Record audio']")
+    page.press("#voice-1 button.record-button")
+    time.sleep(4)
+    page.press("#voice-1 button.stop-button")
+    page.one("#voice-1 button[aria-label='Play']")
+    page.write("steps", "1")
+    page.write("frames", "9")
+    page.generate()
+    assert page.value("provenance").count("<S1> voice, sha256 of the file") == 1
+
+    # What the model was given is what was said, and not by somebody else; the browser changes a voice a little.
+    [voice] = [link for link in page.download_links("code-files") if link.endswith(".wav")]
+    urllib.request.urlretrieve(voice, tmp_path / "spoken.wav")
+    spoken = read_audio(tmp_path / "spoken.wav").to_mono().resample(speech.sampling_rate)
+    other = read_audio(example_subjects()[1].voice)
+    assert _agreement(spoken, speech) > 0.4 > 0.3 > _agreement(spoken, other)
+
+
+def _agreement(spoken: AudioSamples, said: AudioSamples) -> float:
+    """
+    Correlation of each half second of a recording with where it fits best into what was said over and over; the mean,
+    at most 1.
+    """
+    size = said.sampling_rate // 2
+    endless = np.resize(said.samples[0].numpy(), said.num_samples + size - 1)
+    energy = np.convolve(endless**2, np.ones(size), "valid")
+    pieces = spoken.samples[0].numpy()[: spoken.num_samples // size * size].reshape(-1, size)
+    return np.mean([(np.correlate(endless, p) / np.sqrt(energy * (p**2).sum() + 1e-12)).max() for p in pieces])
 
 
 def test_a_picture_that_is_too_large_is_told(page, tmp_path):
