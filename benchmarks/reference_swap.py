@@ -26,6 +26,7 @@ from iap_pipelines.data.clip_folder import read_clips, read_identities
 from iap_pipelines.data.conditions import ConditionDropout
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.data.training_dataset import IdentityClipDataset, SampleSettings, TrainingBatch, collate
+from iap_pipelines.training.exchange import exchange_references
 from iap_pipelines.training.flow_matching import add_noise, mean_squared_error, velocity
 from iap_pipelines.training.training_model import IAPTrainingModel
 
@@ -43,10 +44,17 @@ class Errors(NamedTuple):
 
 
 def pairs_of(args: argparse.Namespace) -> IdentityClipDataset:
-    """The clips of two people of a split."""
-    clips = [clip for clip in read_clips(args.data) if clip.split == args.split and len(clip.identities) == 2]
+    """The clips of two people of a split, or of one with a silent companion."""
+    people = 1 if args.companions else 2
+    clips = [clip for clip in read_clips(args.data) if clip.split == args.split and len(clip.identities) == people]
     settings = SampleSettings(
-        args.target, 1, (1, 1), (62, 62), ConditionDropout(appearance=1.0), ordered_slots=float(args.ordered)
+        args.target,
+        1,
+        (1, 1),
+        (62, 62),
+        ConditionDropout(appearance=1.0),
+        ordered_slots=float(args.ordered),
+        silent_companions=float(args.companions),
     )
     return IdentityClipDataset(clips[: args.clips], read_identities(args.data), LatentStore(args.latents), settings)
 
@@ -81,14 +89,7 @@ def _errors(
         None if target is None else add_noise(target, *pair)
         for target, *pair in zip(targets, noise, levels, strict=True)
     ]
-    identity = batch.identity
-    exchanged = identity._replace(
-        **{
-            name: 1 - subjects
-            for name in ("face_subjects", "voice_subjects")
-            if (subjects := getattr(identity, name)) is not None
-        }
-    )
+    exchanged = exchange_references(batch.identity)
     true = model.predict(batch, *noisy, *levels)
     swapped = model.predict(batch._replace(identity=exchanged), *noisy, *levels)
     return {
@@ -110,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=64, help="most clips (%(default)s)")
     parser.add_argument(
         "--ordered", action="store_true", help="subjects in the order in which they speak (stills: stand)"
+    )
+    parser.add_argument(
+        "--companions", action="store_true", help="clips of one person with a silent companion (`--target audio`)"
     )
     parser.add_argument("--seed", type=int, default=5, help="of slots, references and noise (%(default)s)")
     parser.add_argument("--threads", type=int, help="threads of torch; its own choice if not given")

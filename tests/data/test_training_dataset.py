@@ -99,9 +99,7 @@ def test_silent_companions_are_heard_as_references_but_say_nothing(tmp_path):
     LatentShardWriter(tmp_path, {}).write("all", tensors)
 
     def samples(silent_companions):
-        settings = SampleSettings(
-            "audio", 1, (1, 1), (2, 6), ConditionDropout(), ordered_slots=1.0, silent_companions=silent_companions
-        )
+        settings = SampleSettings("audio", 1, (1, 1), (2, 6), ConditionDropout(), silent_companions=silent_companions)
         dataset = IdentityClipDataset(clips, people, LatentStore(tmp_path), settings)
         return [dataset.sample(0, np.random.default_rng(seed)) for seed in range(40)]
 

@@ -77,7 +77,7 @@ class SampleSettings:
         ordered_slots: how often subjects are numbered in the order in which they speak (`frames`: from left to right)
             instead of at random.
         silent_companions: how often a clip of one person gets a second one who says nothing but whose voice is a
-            reference too, always numbered at random (`audio` only: nobody is seen).
+            reference too (`audio` only: nobody is seen).
 
     Raises:
         ValueError: if there are silent companions but pictures are learned.
@@ -159,10 +159,11 @@ class IdentityClipDataset:
     def sample(self, index: int, generator: np.random.Generator) -> TrainingSample:
         """Clip `index` with conditions drawn from `generator`, which alone decides everything random about it."""
         clip = self.clips[index]
-        order = self._order(clip, generator)
         if self.settings.silent_companions and len(clip.identities) == 1:
-            clip, order = self._with_companion(clip, generator), None
-        drawn = draw_conditions(clip.caption, len(clip.identities), self.settings.dropout, generator, order=order)
+            clip = self._with_companion(clip, generator)
+        drawn = draw_conditions(
+            clip.caption, len(clip.identities), self.settings.dropout, generator, order=self._order(clip, generator)
+        )
         subjects = []
         for slot, subject in enumerate(drawn.order):
             with_face = drawn.with_face[slot] and self.learns_video

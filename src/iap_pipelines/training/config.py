@@ -263,6 +263,11 @@ class FlowSettings(StrictModel):
     """Factor of the video tower's loss."""
     audio_weight: PositiveFloat = 1.0
     """Factor of the audio tower's loss."""
+    exchange_weight: NonNegativeFloat = 0.0
+    """
+    Factor of a loss for samples that are predicted no worse with the references of their subjects exchanged, which
+    teaches whose reference is whose. Above 0 every step predicts twice.
+    """
 
 
 class OptimizationSettings(StrictModel):

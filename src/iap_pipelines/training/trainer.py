@@ -171,6 +171,7 @@ class Trainer:
         self.model.eval()
         self._outline = outline(self.model)
         self.model.runs_conditions_along = self._is_sharded
+        self.model.looks_at_exchanged = self.config.flow.exchange_weight > 0
         if settings.optimizer == "muon":
             if self._is_sharded:
                 raise ValueError("`optimizer` must be 'adamw' with FSDP, got 'muon', which needs whole matrices.")
@@ -309,7 +310,8 @@ class Trainer:
             group["lr"] = group["base_lr"] * factor
 
     def _weighted(self, losses: FlowLosses) -> dict[str, Tensor]:
-        weights = {"video": self.config.flow.video_weight, "audio": self.config.flow.audio_weight}
+        flow = self.config.flow
+        weights = {"video": flow.video_weight, "audio": flow.audio_weight, "exchange": flow.exchange_weight}
         return {
             f"{name}_loss": weights[name] * loss.mean() for name, loss in losses._asdict().items() if loss is not None
         }

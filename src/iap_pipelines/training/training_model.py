@@ -19,6 +19,7 @@ from iap_pipelines.models.transformer_iap import (
     Towers,
 )
 from iap_pipelines.pipelines.lora_iap import only_adapters
+from iap_pipelines.training.exchange import exchange_loss, exchange_references, num_subjects
 from iap_pipelines.training.flow_matching import add_noise, mean_squared_error, timestep, velocity
 from iap_pipelines.training.noise import NoiseDraw
 
@@ -28,6 +29,8 @@ class FlowLosses(NamedTuple):
 
     video: Tensor | None
     audio: Tensor | None
+    exchange: Tensor | None = None
+    """scalar, see [`exchange_loss`]; `None` if exchanged references were not looked at"""
 
 
 class IAPTrainingModel(nn.Module):
@@ -46,6 +49,8 @@ class IAPTrainingModel(nn.Module):
     Whether conditions pass through the layers together with the target, once per draw, instead of before it. Slower,
     but each layer is called once: what FSDP needs, whose processes have to make the same calls.
     """
+    looks_at_exchanged = False
+    """Whether every sample is predicted a second time, with the references of its subjects exchanged."""
 
     def __init__(self, transformer: IAPTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
         super().__init__()
@@ -61,6 +66,17 @@ class IAPTrainingModel(nn.Module):
             video = add_noise(batch.video, noise.video, noise.video_sigma)
         if batch.audio is not None:
             audio = add_noise(batch.audio, noise.audio, noise.audio_sigma)
+        losses = self._losses(batch, noise, video, audio)
+        if not self.looks_at_exchanged or batch.identity is None:
+            return losses
+        exchanged = batch._replace(identity=exchange_references(batch.identity))
+        pairs = zip(losses[:2], self._losses(exchanged, noise, video, audio)[:2], strict=True)
+        has_others = num_subjects(batch.identity) > 1
+        return losses._replace(exchange=sum(exchange_loss(*pair, has_others) for pair in pairs if pair[0] is not None))
+
+    def _losses(
+        self, batch: TrainingBatch, noise: NoiseDraw, video: Tensor | None, audio: Tensor | None
+    ) -> FlowLosses:
         sample, audio_sample = self.predict(batch, video, audio, noise.video_sigma, noise.audio_sigma)
         return FlowLosses(
             None if video is None else mean_squared_error(sample, velocity(batch.video, noise.video)),
