@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import TEXT_AS_TEXT, open_pyplot, save_figure
 from benchmarks.measuring import markdown_table
-from iap_pipelines.evaluation.drawn_world.report import GENERATED, Result, percent
+from iap_pipelines.evaluation.drawn_world.report import GENERATED, Result, with_ends
 
 
 RUNS = {
@@ -49,7 +49,7 @@ def ablation_table(folder: Path) -> str:
         ValueError: if runs were measured in different ways.
     """
     rows = [
-        [RUNS[run], *(percent(found[row]) if row in found else "" for row in COLUMNS)]
+        [RUNS[run], *(with_ends(found[row].interval, is_share=True) if row in found else "" for row in COLUMNS)]
         for run, found in read_runs(folder).items()
     ]
     return markdown_table(["model", *COLUMNS.values()], rows)

@@ -66,7 +66,7 @@ def _identity_score(row: report.Row, result: report.Result, command: str) -> dic
     by_chance = row.score is report.lips_by_chance
     notes = [f"{result.num_clips} clips", f"chance {row.chance}" if row.chance else ""]
     notes += [f"aim {row.aim}" if row.aim and result.column == report.GENERATED else ""]
-    value, ends = report.value_and_interval(row, result)
+    value, ends = report.value_and_interval(result.interval, is_share=row.is_share)
     return {
         "name": "lip sync with the sound of another clip" if by_chance else row.name,
         "value": value,

@@ -223,26 +223,12 @@ def compare(measured: report.Measurements, gallery: Gallery, *, by_clip: bool = 
     return comparisons
 
 
-def show(interval: Interval, is_share: bool, *, is_difference: bool = False) -> str:
-    """
-    A value with the ends of its interval.
-
-    >>> show(Interval(0.25, 0.125, 0.5), True, is_difference=True), show(Interval(0.5, None, None), False)
-    ('+25 % [+12, +50]', '0.50')
-    """
-    sign = "+" if is_difference else ""
-    scale, digits, unit = (100, 0, " %") if is_share else (1, 2, "")
-    value, *ends = (None if number is None else f"{scale * number:{sign}.{digits}f}" for number in interval)
-    return f"{value}{unit}" + ("" if None in ends else f" [{', '.join(ends)}]")
-
-
 def card_scores(comparisons: Sequence[Comparison], on: str, command: str) -> list[dict[str, str]]:
     """Rows of a model card: both columns of every measure."""
     rows = []
     for entry in comparisons:
         for column, interval in zip(COLUMNS, (entry.without, entry.with_adapter), strict=True):
-            value, _, ends = show(interval, entry.row.is_share).partition(" [")
-            ends = ends.removesuffix("]").replace(", ", " to ")
+            value, ends = report.value_and_interval(interval, is_share=entry.row.is_share)
             name = f"{entry.row.name}, {column}"
             row = {"name": name, "value": value, "interval": ends, "better": "higher", "on": on, "command": command}
             rows.append(row)
@@ -297,9 +283,8 @@ def main() -> None:
         [
             [
                 entry.row.name,
-                show(entry.without, entry.row.is_share),
-                show(entry.with_adapter, entry.row.is_share),
-                show(entry.difference, entry.row.is_share, is_difference=True),
+                *(report.with_ends(i, is_share=entry.row.is_share) for i in (entry.without, entry.with_adapter)),
+                report.with_ends(entry.difference, is_share=entry.row.is_share, is_difference=True),
             ]
             for entry in comparisons
         ],

@@ -11,6 +11,7 @@ from iap_pipelines import FaceIdentityConfig, FaceIdentityEncoder, VoiceIdentity
 from iap_pipelines.evaluation.drawn_world import report
 from iap_pipelines.evaluation.drawn_world.held_out import Gallery, choose_scenes, make_gallery, subjects_of
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement, DrawnWorldRecognisers
+from iap_pipelines.evaluation.functional.intervals import Interval
 from iap_pipelines.models.configuration_word_ctc import WordCTCConfig
 from iap_pipelines.models.feature_extraction_log_mel import LogMelFeatureExtractor
 from iap_pipelines.models.modeling_word_ctc import WordForCTC
@@ -167,3 +168,7 @@ def test_intervals_are_over_people_and_cells_show_them():
     assert weighted.value == 0.75
     result = report.Result("face: top-1 among 32", "real", 0.9375, 0.81, 1.0, 16)
     assert report.cells([result]) == [["face: top-1 among 32", "3 %", "94 % [81, 100]", "", "", "80 %"]]
+    assert report.with_ends(Interval(-0.104, -0.2, 0.0), is_share=False, is_difference=True) == "-0.10 [-0.20, +0.00]"
+    assert report.with_ends(Interval(0.5, None, None), is_share=True) == "50 %"
+    assert report.value_and_interval(Interval(0.5, None, None), is_share=False) == ("0.50", "")
+    assert report.value_and_interval(result.interval, is_share=True) == ("94 %", "81 to 100 %")

@@ -148,6 +148,17 @@ def test_a_recogniser_is_trained_once_and_can_be_loaded(tmp_path, config, faces,
     assert (elsewhere / "model.safetensors").read_bytes() == weights
 
 
+def test_when_all_are_trained_nothing_is_asked_for(tmp_path, config):
+    """`config` names neither a world nor codecs."""
+    for name in ("face", "mouth", "voice", "words"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    assert {folder.name for folder in trainer.train_recognisers(config)} == {"face", "mouth", "voice", "words"}
+    (tmp_path / "words" / "config.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        trainer.train_recognisers(config)
+
+
 def test_contrast_is_small_only_for_the_right_pairs():
     vectors = torch.nn.functional.normalize(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)), dim=-1)
     assert trainer.contrast(vectors, vectors) < 0.1 < 1 < trainer.contrast(vectors, vectors.roll(1, 0))

@@ -6,9 +6,10 @@ from typing import Any, Self
 
 import gradio as gr
 
-from iap_pipelines.app.form import GenerationForm, PersonForm, pipeline_defaults
+from iap_pipelines.app.form import GenerationForm, PersonForm
 from iap_pipelines.app.limits import MAX_LINES, MAX_PEOPLE, AppLimits
 from iap_pipelines.assets import DEMO_PROMPT, example_subjects
+from iap_pipelines.pipelines.guidance import GuidanceSettings
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.types import StructuredCaption
 
@@ -134,13 +135,12 @@ class KnobFields:
 
     @classmethod
     def build(cls, pipe: IAPPipeline, limits: AppLimits) -> Self:
-        defaults, options = pipeline_defaults(), {}
+        defaults, options = GuidanceSettings.of_call(pipe.config), {}
         with gr.Accordion("Guidance", open=True):
             for tower in ("picture", "sound"):
                 with gr.Row():
                     for name, label in GUIDANCE[tower].items():
-                        value = getattr(pipe.config, name) if defaults[name] is None else defaults[name]
-                        options[name] = gr.Slider(0, 10, value, step=0.1, label=label, info=name)
+                        options[name] = gr.Slider(0, 10, getattr(defaults, name), step=0.1, label=label, info=name)
             for name, label in (
                 ("negative_prompt", "Not like this"),
                 ("audio_negative_prompt", "Not sounding like this"),

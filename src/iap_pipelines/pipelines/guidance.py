@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -83,6 +83,10 @@ class GuidancePlan:
         return any(not branch.has_prompt for branch in self.branches)
 
 
+OWN_SCALES = ("guidance_scale", "audio_guidance_scale")
+"""Scales for which every checkpoint has a choice of its own, in its config."""
+
+
 @dataclass(frozen=True)
 class GuidanceSettings:
     """
@@ -116,6 +120,19 @@ class GuidanceSettings:
             raise ValueError(f"`compat` must be 'native' or 'official', got {self.compat!r}.")
         if self.skip_guidance_layers and not self.has_text_guidance:
             raise ValueError("`skip_guidance_layers` has no effect while text guidance is off (its scales are 1).")
+
+    @classmethod
+    def of_call(cls, config: Mapping[str, Any], **given: Any) -> Self:
+        """
+        What a call asks for.
+
+        Args:
+            config: of the pipeline, with the checkpoint's own scales.
+            given: fields by name; those that are `None` or left out are the checkpoint's, or as declared here.
+        """
+        chosen = {name: value for name, value in given.items() if value is not None}
+        own = {name: config[name] for name in OWN_SCALES}
+        return cls(**(own | chosen))
 
     @property
     def is_official(self) -> bool:

@@ -157,8 +157,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         num_frames: int = 121,
         frame_rate: float = 24.0,
         num_inference_steps: int = 50,
-        guidance_scale: float = 4.0,
-        audio_guidance_scale: float = 3.0,
+        guidance_scale: float = GuidanceSettings.guidance_scale,
+        audio_guidance_scale: float = GuidanceSettings.audio_guidance_scale,
         face_size: int = 512,
         max_voice_seconds: float = 5.0,
         max_sequence_length: int = 512,
@@ -958,11 +958,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             num_videos_per_prompt=num_videos_per_prompt,
             max_sequence_length=max_sequence_length,
         )
-        guidance = GuidanceSettings(
-            guidance_scale=self.config.guidance_scale if guidance_scale is None else guidance_scale,
-            audio_guidance_scale=self.config.audio_guidance_scale
-            if audio_guidance_scale is None
-            else audio_guidance_scale,
+        guidance = GuidanceSettings.of_call(
+            self.config,
+            guidance_scale=guidance_scale,
+            audio_guidance_scale=audio_guidance_scale,
             face_guidance_scale=face_guidance_scale,
             voice_guidance_scale=voice_guidance_scale,
             skip_guidance_layers=skip_guidance_layers,

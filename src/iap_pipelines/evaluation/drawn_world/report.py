@@ -180,6 +180,11 @@ class Result(NamedTuple):
     high: float | None
     num_clips: int
 
+    @property
+    def interval(self) -> Interval:
+        """The value and its ends."""
+        return Interval(self.value, self.low, self.high)
+
 
 def evaluate(measurements: Measurements, gallery: Gallery) -> list[Result]:
     """Fill the table as far as there are measurements."""
@@ -216,34 +221,35 @@ def cells(results: Sequence[Result]) -> list[list[str]]:
 
 
 def _cell(row: Row, result: Result | None) -> str:
-    if result is None:
-        return ""
-    return percent(result) if row.is_share else _with_ends(result, "{:.2f}".format)
+    return "" if result is None else with_ends(result.interval, is_share=row.is_share)
 
 
-def percent(result: Result) -> str:
+def with_ends(interval: Interval, *, is_share: bool, is_difference: bool = False) -> str:
     """
-    A share with the ends of its interval.
+    A value with the ends of its interval, if it has one.
 
-    >>> percent(Result("spoken word accuracy", "real", 0.9375, 0.81, 1.0, 16))
+    >>> with_ends(Interval(0.9375, 0.81, 1.0), is_share=True)
     '94 % [81, 100]'
+    >>> with_ends(Interval(0.5, None, None), is_share=False, is_difference=True)
+    '+0.50'
     """
-    return _with_ends(result, lambda value: f"{100 * value:.0f}", " %")
+    value, ends, unit = _numbers(interval, is_share, "+" if is_difference else "")
+    return f"{value}{unit}" + (f" [{', '.join(ends)}]" if ends else "")
 
 
-def value_and_interval(row: Row, result: Result) -> tuple[str, str]:
+def value_and_interval(interval: Interval, *, is_share: bool) -> tuple[str, str]:
     """
     A value and its interval, each by itself; the interval is empty where there is none.
 
-    >>> row = next(row for row in ROWS if row.name == "spoken word accuracy")
-    >>> value_and_interval(row, Result("spoken word accuracy", "real", 0.9375, 0.81, 1.0, 16))
+    >>> value_and_interval(Interval(0.9375, 0.81, 1.0), is_share=True)
     ('94 %', '81 to 100 %')
     """
-    scale, digits, unit = (100, 0, " %") if row.is_share else (1, 2, "")
-    value, *ends = (None if end is None else f"{scale * end:.{digits}f}" for end in result[2:5])
-    return f"{value}{unit}", "" if None in ends else f"{' to '.join(ends)}{unit}"
+    value, ends, unit = _numbers(interval, is_share, "")
+    return f"{value}{unit}", f"{' to '.join(ends)}{unit}" if ends else ""
 
 
-def _with_ends(result: Result, show: Callable[[float], str], unit: str = "") -> str:
-    ends = "" if result.low is None else f" [{show(result.low)}, {show(result.high)}]"
-    return f"{show(result.value)}{unit}{ends}"
+def _numbers(interval: Interval, is_share: bool, sign: str) -> tuple[str, list[str], str]:
+    """Value, both ends or none, and unit."""
+    scale, digits, unit = (100, 0, " %") if is_share else (1, 2, "")
+    value, *ends = (None if number is None else f"{scale * number:{sign}.{digits}f}" for number in interval)
+    return value, [] if None in ends else ends, unit

@@ -7,7 +7,7 @@ import torch
 from diffusers.modular_pipelines import ModularPipeline
 from diffusers.modular_pipelines.modular_pipeline_utils import ConfigSpec, InputParam
 
-from iap_pipelines.pipelines.guidance import GuidanceSettings
+from iap_pipelines.pipelines.guidance import OWN_SCALES, GuidanceSettings
 
 
 GUIDANCE = (
@@ -49,15 +49,10 @@ CLIP_CONFIGS = (
     ConfigSpec("num_frames", default=121),
     ConfigSpec("frame_rate", default=24.0),
 )
-
-
-GUIDANCE_CONFIGS = (ConfigSpec("guidance_scale", default=4.0), ConfigSpec("audio_guidance_scale", default=3.0))
+GUIDANCE_CONFIGS = tuple(ConfigSpec(name, default=getattr(GuidanceSettings, name)) for name in OWN_SCALES)
 
 
 def guidance_settings(components: ModularPipeline, block_state: Any) -> GuidanceSettings:
     """The guidance inputs of a block, checked."""
     given = {param.name: getattr(block_state, param.name) for param in GUIDANCE}
-    for spec in GUIDANCE_CONFIGS:
-        if given[spec.name] is None:
-            given[spec.name] = getattr(components.config, spec.name)
-    return GuidanceSettings(**given)
+    return GuidanceSettings.of_call(components.config, **given)

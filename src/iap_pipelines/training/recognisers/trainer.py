@@ -62,10 +62,12 @@ def train_recognisers(config: RecogniserConfig) -> list[Path]:
         The folders of the models, in float16.
     """
     output = Path(config.output)
-    world = load_world(Path(config.world), config.voices and Path(config.voices))
-    codecs = CodecReconstruction.from_pretrained(config.codecs)
     folders = [output / name for name in ("face", "mouth", "voice", "words")]
     missing = {folder.name for folder in folders if not is_trained(folder)}
+    if not missing:
+        return folders
+    world = load_world(Path(config.world), config.voices and Path(config.voices))
+    codecs = CodecReconstruction.from_pretrained(config.codecs)
     if missing & {"face", "mouth"}:
         faces = FaceBatches(prepare_faces(output / "material", codecs, config.material, config.seed))
         for entry in (face(faces, config), mouth(faces, config)):
