@@ -5,6 +5,7 @@ import torch
 from iap_pipelines.data.training_dataset import collate
 from iap_pipelines.models.transformer_iap import IAPIdentityInputs
 from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.noise import draw_noise, stack_draws
 from iap_pipelines.training.trainer import Trainer
 
 
@@ -69,3 +70,21 @@ def test_a_batch_of_two_equals_two_batches_of_one(trainer, config_values):
         given = trainer.model.predict(batch, video[part], audio[part], sigma[part], sigma[part])
         torch.testing.assert_close(given[0], expected[0][part], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(given[1], expected[1][part], atol=1e-5, rtol=1e-4)
+
+
+def test_exchanged_references_are_looked_at_where_there_are_others(trainer):
+    dataset = trainer.dataset
+    numbers = {len(clip.identities): index for index, clip in enumerate(dataset.clips)}
+
+    def losses(people):
+        sample = dataset.sample(numbers[people], np.random.default_rng(1))
+        noise = stack_draws([draw_noise(sample, trainer.config.flow, np.random.default_rng(1))])
+        return trainer.model(collate([sample], trainer.tokenizer, 40), noise)
+
+    assert losses(2).exchange is None
+    trainer.model.looks_at_exchanged = True
+    assert losses(1).exchange == 0
+    exchange = losses(2).exchange
+    assert exchange > 0
+    exchange.backward()
+    assert trainer.model.transformer.identity_embedding.weight.grad.abs().sum() > 0

@@ -69,9 +69,11 @@ class IAPTrainingModel(nn.Module):
         losses = self._losses(batch, noise, video, audio)
         if not self.looks_at_exchanged or batch.identity is None:
             return losses
+        has_others = num_subjects(batch.identity) > 1
+        if not has_others.any() and not self.runs_conditions_along:
+            return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
         exchanged = batch._replace(identity=exchange_references(batch.identity))
         pairs = zip(losses[:2], self._losses(exchanged, noise, video, audio)[:2], strict=True)
-        has_others = num_subjects(batch.identity) > 1
         return losses._replace(exchange=sum(exchange_loss(*pair, has_others) for pair in pairs if pair[0] is not None))
 
     def _losses(
