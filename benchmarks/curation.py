@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.curation_media import MEDIA_FOLDER
 from benchmarks.measuring import markdown_table
 from iap_pipelines.curation.run import curate
@@ -75,24 +77,26 @@ def _descendants(root: int) -> dict[int, float]:
     return {process: resident[process] for process in below - {root}}
 
 
+def worker_memory(found: dict[int, list[float]], workers: int) -> list[float]:
+    """Largest resident memory of a worker in each quarter of its life, in megabytes; empty when nothing ran."""
+    # The processes that grew most are the workers; others are servers of multiprocessing.
+    largest = [np.array_split(series, 4) for series in sorted(found.values(), key=max, reverse=True)[:workers]]
+    return [max(float(np.max(series[n], initial=0.0)) for series in largest) for n in range(4)] if largest else []
+
+
 def measure(folder: Path, output: Path, workers: int, media_seconds: float) -> tuple[list[str], list[dict]]:
     """One run: a line of the table of workers, and the time of each stage."""
     with watch_memory() as memory:
         started = time.perf_counter()
         curate(folder, output, workers=workers)
         seconds = time.perf_counter() - started
-    # The processes that grew most are the workers; others are servers of multiprocessing.
-    largest = sorted(memory.values(), key=max, reverse=True)[:workers]
-    peak = max(map(max, largest))
-    half, end = (max(series[int(share * (len(series) - 1))] for series in largest) for share in (0.5, 1.0))
+    quarters = worker_memory(memory, workers)
     numbers = json.loads((output / "report.json").read_text())
     row = [
         str(workers),
         f"{seconds:.0f}",
         f"{media_seconds / seconds:.2f}",
-        f"{peak:.0f}",
-        f"{half:.0f}",
-        f"{end:.0f}",
+        *(f"{megabytes:.0f}" for megabytes in quarters),
     ]
     return row, numbers["seconds"]
 
@@ -111,7 +115,7 @@ def main() -> int:
             row, stages = measure(Path(temporary) / "in", Path(temporary) / f"out-{workers}", workers, media_seconds)
             rows.append(row)
     print(f"{len(sources) * args.repeats} clips, {media_seconds:.0f} s of video, default models.\n")
-    header = ("workers", "seconds", "video s per s", "peak MB per worker", "MB half-way", "MB at the end")
+    header = ("workers", "seconds", "video s per s", *(f"peak MB per worker, quarter {n}" for n in (1, 2, 3, 4)))
     print(markdown_table(header, rows))
     print(f"\nWith {args.workers[-1]} workers:\n")
     table = [[item["stage"], f"{item['seconds']:.1f}", f"{item['seconds_per_video_second']:.3f}"] for item in stages]

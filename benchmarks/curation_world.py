@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.curation import watch_memory, worker_memory
 from benchmarks.figures import open_pyplot, save_figure
 from benchmarks.measuring import markdown_table
 from iap_pipelines.curation.calibrate import calibrate, strangers_of_clips
@@ -511,9 +512,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         truth = {path: truth[path] for path in np.array(list(truth))[places].tolist()}
     config = CurationConfig() if args.config is None else CurationConfig.from_yaml(args.config)
     folder, run = args.output.absolute() / "sources", args.output.absolute() / "run"
-    known = measure(folder, run, config, args.workers, truth)
+    with watch_memory() as memory:
+        known = measure(folder, run, config, args.workers, truth)
     num_clips = sum(map(len, truth.values()))
     print(f"{num_clips} clips of {world.num_identities} drawn people in {len(truth)} sources.\n")
+    if quarters := worker_memory(memory, args.workers):
+        print(
+            f"Largest memory of a worker in each quarter of this run: {', '.join(f'{mb:.0f}' for mb in quarters)} MB\n"
+        )
     print(table(known, truth, config.link))
     people, values = find_appearances(known, truth), np.arange(0.2, 0.96, 0.02).round(2).tolist()
     plot = args.plot or args.output / "sweep.svg"

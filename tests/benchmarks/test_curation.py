@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.curation import watch_memory, write_copies
+from benchmarks.curation import watch_memory, worker_memory, write_copies
 from benchmarks.curation_media import judge, unheard_seconds
 from benchmarks.media_truth import read_truth
 from iap_pipelines.curation.collect import collect
@@ -167,3 +167,10 @@ def test_memory_of_processes_below_is_watched():
     with watch_memory() as memory:
         subprocess.run([sys.executable, "-c", "import time; b = bytearray(10**8); time.sleep(1)"], check=True)
     assert max(map(max, memory.values())) > 100
+
+
+def test_memory_of_the_workers_over_their_life():
+    found = {1: [10.0, 10.0], 2: [100.0, 300.0, 200.0, 200.0, 210.0, 205.0, 230.0, 220.0], 3: [90.0] * 4}
+    assert worker_memory(found, workers=2) == [300.0, 200.0, 210.0, 230.0]
+    assert worker_memory({}, workers=2) == []
+    assert worker_memory({1: [50.0]}, workers=1)[0] == 50.0

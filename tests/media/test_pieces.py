@@ -1,8 +1,12 @@
 """Pieces of files: probing, pictures one at a time, sound on the clock of the pictures, and writing piece by piece."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 import torch
+from av.video.reformatter import Colorspace
 
 from iap_pipelines.media import (
     MediaError,
@@ -127,6 +131,53 @@ def test_pictures_at_some_times_are_those_of_the_whole(clip, monkeypatch):
 def test_fast_colours_are_nearly_exact(clip):
     for (_, exact), (_, fast) in zip(iterate_frames(clip), iterate_frames(clip, exact=False), strict=True):
         assert np.abs(exact.astype(int) - fast).mean() < 3
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("short_side", [142, 180])
+def test_smaller_pictures_keep_their_colours(tmp_path, exact, short_side):
+    colour = np.uint8([200, 60, 30])
+    path = write_video(np.broadcast_to(colour, (1, 184, 320, 3)).copy(), None, tmp_path / "a.mp4", frame_rate=25.0)
+    (_, picture), *_ = iterate_frames(path, short_side=short_side, exact=exact)
+    assert min(picture.shape[:2]) == short_side
+    assert np.abs(picture[20:-20, 20:-20].astype(int) - colour).max() <= 1
+
+
+def _copy(path, copied, **options):
+    frames = (picture for _, picture in iterate_frames(path, for_export=True, **options))
+    return export_frames(frames, None, copied, num_frames=25, frame_rate=12.5)
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(96, Colorspace.ITU601), (736, Colorspace.ITU709)])
+def test_a_copy_of_what_states_no_colours_shows_the_same_pictures(tmp_path, height, matrix):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(25, 2), options={"crf": "10", "preset": "veryfast"})
+        stream.height, stream.width, stream.pix_fmt = height, 128, "yuv420p"
+        for pixels in (*moving_ramp(25, height).numpy(), None):
+            container.mux(stream.encode(None if pixels is None else av.VideoFrame.from_ndarray(pixels)))
+    with av.open(str(_copy(tmp_path / "a.mp4", tmp_path / "b.mp4"))) as container:
+        assert next(container.decode(video=0)).colorspace == matrix, "stated, so that nobody guesses"
+    for (_, picture), (_, copied) in zip(
+        iterate_frames(tmp_path / "a.mp4"), iterate_frames(tmp_path / "b.mp4"), strict=True
+    ):
+        difference = copied.astype(int) - picture
+        assert np.abs(difference).mean() < 1.5 and np.abs(difference.mean(axis=(0, 1))).max() < 0.6
+
+
+def test_a_smaller_copy_shows_the_smaller_pictures(clip, tmp_path):
+    copied = _copy(clip, tmp_path / "b.mp4", short_side=72, max_rate=12.5)
+    assert copied.read_bytes() == _copy(clip, tmp_path / "c.mp4", short_side=72, max_rate=12.5).read_bytes()
+    wanted = iterate_frames(clip, short_side=72, max_rate=12.5)
+    for (_, picture), (_, found) in zip(wanted, iterate_frames(copied), strict=True):
+        assert found.shape == (72, 96, 3)
+        assert np.abs(found.astype(int) - picture).mean() < 2
+
+
+def test_what_cannot_be_copied_is_converted(shared):
+    turned = shared / "media" / "bad" / "rotated.mp4"
+    (_, planes), *_ = iterate_frames(turned, for_export=True)
+    (_, picture), *_ = iterate_frames(turned)
+    np.testing.assert_array_equal(planes, picture)
 
 
 def test_sound_is_on_the_clock_of_the_pictures(late):

@@ -18,7 +18,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from PIL import Image
 from torch import Tensor
 
-from iap_pipelines.media.colour import EXACT_CONVERSION
+from iap_pipelines.media.colour import EXACT_CONVERSION, Planes
 from iap_pipelines.media.errors import MediaError
 from iap_pipelines.types import AudioSamples, check_positive
 
@@ -73,7 +73,7 @@ def write_video(
 
 
 def export_frames(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[np.ndarray | Planes],
     audio: Tensor | np.ndarray | None,
     path: str | os.PathLike[str],
     *,
@@ -85,7 +85,7 @@ def export_frames(
     """Write one clip as `write_video` does, from pictures that come one at a time.
 
     Args:
-        frames: uint8 ``[H, W, 3]`` each, all of one even size.
+        frames: all of one even size; all RGB uint8 ``[H, W, 3]``, or all `Planes` of one matrix.
         audio: as in `write_video`.
         path: where to write; ends in ``.mp4``. An existing file is replaced.
         num_frames: how many pictures come.
@@ -266,7 +266,7 @@ def _open_for_writing(path: Path) -> OutputContainer:
 
 def _encode(
     container: OutputContainer,
-    frames: Iterable[np.ndarray],
+    frames: Iterable[np.ndarray | Planes],
     samples: np.ndarray | None,
     rate: Fraction,
     sampling_rate: int | None,
@@ -277,13 +277,14 @@ def _encode(
     if first is None:
         raise ValueError("`frames` gave no picture.")
     _check_even(*first.shape[:2])
-    video_stream = _add_video_stream(container, *first.shape[:2], rate, preset)
+    matrix = first.matrix if isinstance(first, Planes) else int(Colorspace.ITU709)
+    video_stream = _add_video_stream(container, *first.shape[:2], rate, preset, matrix)
     audio_stream = None if samples is None else _add_audio_stream(container, samples.shape[0], sampling_rate)
     num_written = 0
-    for index, pixels in enumerate(chain([first], frames)):
-        if pixels.shape != first.shape:
-            raise ValueError(f"`frames` change their shape from {first.shape} to {pixels.shape}.")
-        container.mux(video_stream.encode(_video_frame(pixels, index, rate)))
+    for index, picture in enumerate(chain([first], frames)):
+        if picture.shape != first.shape or type(picture) is not type(first):
+            raise ValueError(f"`frames` change their shape from {first.shape} to {picture.shape}.")
+        container.mux(video_stream.encode(_video_frame(picture, index, rate)))
         if audio_stream is not None:
             # The sound of a frame follows the frame, so that the file is interleaved as players want it.
             end = round((index + 1) / rate * sampling_rate)
@@ -297,7 +298,7 @@ def _encode(
 
 
 def _add_video_stream(
-    container: OutputContainer, height: int, width: int, rate: Fraction, preset: str
+    container: OutputContainer, height: int, width: int, rate: Fraction, preset: str, matrix: int
 ) -> av.VideoStream:
     options = {"crf": _CONSTANT_RATE_FACTOR, "preset": preset, "x264-params": _X264_PARAMETERS}
     stream = container.add_stream("libx264", rate=rate, options=options)
@@ -306,7 +307,7 @@ def _add_video_stream(
     context.thread_count = _NUM_ENCODER_THREADS
     context.flags |= Flags.bitexact
     # Stated, because players guess the colours of untagged video by its height.
-    context.colorspace = Colorspace.ITU709
+    context.colorspace = matrix
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.BT709
     context.color_range = ColorRange.MPEG
@@ -320,8 +321,17 @@ def _add_audio_stream(container: OutputContainer, num_channels: int, sampling_ra
     return stream
 
 
-def _video_frame(pixels: np.ndarray, index: int, rate: Fraction) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
+def _video_frame(picture: np.ndarray | Planes, index: int, rate: Fraction) -> av.VideoFrame:
+    if isinstance(picture, Planes):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.pixels), format="yuv420p")
+    else:
+        frame = _to_planes(np.ascontiguousarray(picture))
+    frame.pts, frame.time_base = index, 1 / rate
+    return frame
+
+
+def _to_planes(pixels: np.ndarray) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
         format="yuv420p",
         dst_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.JPEG,
@@ -330,8 +340,6 @@ def _video_frame(pixels: np.ndarray, index: int, rate: Fraction) -> av.VideoFram
         dst_color_primaries=ColorPrimaries.BT709,
         interpolation=EXACT_CONVERSION,
     )
-    frame.pts, frame.time_base = index, 1 / rate
-    return frame
 
 
 def _audio_frame(samples: np.ndarray, start: int, sampling_rate: int) -> av.AudioFrame:

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from iap_pipelines.media.audio import SeekError, decode_audio
+from iap_pipelines.media.colour import Planes
 from iap_pipelines.media.containers import audio_stream, check_complete, decoded_frames, open_container, video_stream
 from iap_pipelines.media.errors import MediaError
 from iap_pipelines.media.video import (
@@ -21,6 +22,7 @@ from iap_pipelines.media.video import (
     TIME_TOLERANCE_SECONDS,
     mean_rate,
     rate_varies,
+    to_planes,
     to_rgb,
     upright_size,
 )
@@ -165,7 +167,8 @@ def iterate_frames(
     short_side: int | None = None,
     max_rate: float | None = None,
     exact: bool = True,
-) -> Iterator[tuple[float, np.ndarray]]:
+    for_export: bool = False,
+) -> Iterator[tuple[float, np.ndarray | Planes]]:
     """Give the pictures of a piece of a video one at a time, so that memory does not grow with its length.
 
     Args:
@@ -175,9 +178,11 @@ def iterate_frames(
         short_side: pixels of the shorter side; larger pictures are made smaller. ``None``: as they are.
         max_rate: pictures that follow faster than so many per second are left out. ``None``: all.
         exact: colours as exact as they can be; otherwise ten times as fast, a level or two off.
+        for_export: give pictures as the file holds them where `export_frames` can store them so (`to_planes`).
 
     Yields:
-        Time in seconds, and the upright picture with square pixels, RGB uint8 ``[H, W, 3]``.
+        Time in seconds, and the upright picture with square pixels, RGB uint8 ``[H, W, 3]``, or for export its
+        `Planes`.
 
     Raises:
         MediaError: for a file that is no video, or is damaged within the piece.
@@ -194,7 +199,11 @@ def iterate_frames(
                 # On a grid, so that the mean rate is the one asked for whatever the file's own.
                 steps = np.floor((seconds - start_seconds) * max_rate + TIME_TOLERANCE_SECONDS) + 1
                 due = start_seconds + steps / max_rate - TIME_TOLERANCE_SECONDS
-            yield seconds, to_rgb(path, stream, frame, short_side=short_side, exact=exact)
+            planes = to_planes(path, stream, frame, short_side=short_side) if for_export else None
+            if planes is None:
+                yield seconds, to_rgb(path, stream, frame, short_side=short_side, exact=exact)
+            else:
+                yield seconds, planes
 
 
 def frames_at(path: str | os.PathLike[str], times: Sequence[float]) -> Iterator[np.ndarray]:

@@ -19,6 +19,7 @@ class FindShots(Stage):
     """
 
     name = "shots"
+    version = 2
     unit = SourceFile
     reads = (Source,)
     adds = (Shot,)

@@ -28,6 +28,7 @@ class MeasureTechnical(Stage):
     """Looks at a few pictures per second, and listens to all of the sound."""
 
     name = "technical"
+    version = 2
     reads = (Source,)
     adds = (Technical,)
 

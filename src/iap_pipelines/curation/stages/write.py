@@ -12,6 +12,7 @@ from iap_pipelines.curation.records import Clip, ClipTurn, Record, Source, Track
 from iap_pipelines.curation.results import WrittenClip, WrittenView, WrittenVoice
 from iap_pipelines.curation.stage import Known, Stage
 from iap_pipelines.media import export_frames, export_sound, frames_at, iterate_frames, read_sound
+from iap_pipelines.media.colour import Planes
 from iap_pipelines.media.export import EncoderPreset
 from iap_pipelines.types import AudioSamples
 
@@ -27,6 +28,7 @@ class Write(Stage):
     """
 
     name = "write"
+    version = 2
     reads = (Source, Track, View, ClipTurn)
     adds = (WrittenClip, WrittenView, WrittenVoice)
     only_kept = True
@@ -71,6 +73,7 @@ class Write(Stage):
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
             short_side=self.short_side,
+            for_export=True,
         )
         frames = _Sized(at_constant_rate(pictures, clip.start_seconds, rate, num_frames))
         sound = read_sound(known.file, start_seconds=clip.start_seconds, max_seconds=num_frames / rate)
@@ -133,19 +136,19 @@ def _file_of(record: Record) -> str:
 class _Sized:
     """Pictures cut to even sizes, of which the size is known once the first was taken."""
 
-    def __init__(self, pictures: Iterable[np.ndarray]) -> None:
+    def __init__(self, pictures: Iterable[np.ndarray | Planes]) -> None:
         self._pictures = pictures
         self.width = self.height = 0
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[np.ndarray | Planes]:
         for picture in self._pictures:
             self.height, self.width = (size - size % 2 for size in picture.shape[:2])
-            yield picture[: self.height, : self.width]
+            yield picture if isinstance(picture, Planes) else picture[: self.height, : self.width]
 
 
 def at_constant_rate(
-    pictures: Iterable[tuple[float, np.ndarray]], start_seconds: float, rate: float, num_frames: int
-) -> Iterator[np.ndarray]:
+    pictures: Iterable[tuple[float, np.ndarray | Planes]], start_seconds: float, rate: float, num_frames: int
+) -> Iterator[np.ndarray | Planes]:
     """The picture on screen at each tick of a clock; the last one is held to the end.
 
     Args:
