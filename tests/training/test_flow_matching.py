@@ -9,6 +9,7 @@ from iap_pipelines.training.flow_matching import (
     clean_from_velocity,
     euler_sigmas,
     euler_step,
+    motion_error,
     shift_sigma,
     velocity,
 )
@@ -76,3 +77,13 @@ def test_noise_levels_have_the_distribution_asked_for():
     logits = draw_sigmas(20_000, settings, np.random.default_rng(0)).double().logit()
     assert logits.mean() == pytest.approx(0.5, abs=0.05)
     assert logits.std() == pytest.approx(2.0, abs=0.05)
+
+
+def test_motion_error_is_of_what_changes_over_time():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(2, 4, 3, 2, 2, generator=generator)
+    still = torch.randn(2, 4, 1, 2, 2, generator=generator)
+    torch.testing.assert_close(motion_error(target + still, target), torch.zeros(2), atol=1e-10, rtol=0)
+    moving = torch.tensor([-1.0, 0.0, 1.0])[None, None, :, None, None]
+    torch.testing.assert_close(motion_error(target + moving, target), torch.full((2,), 2 / 3))
+    assert motion_error(target[:, :, :1], target[:, :, 1:2]).tolist() == [0.0, 0.0]

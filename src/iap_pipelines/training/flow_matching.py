@@ -71,6 +71,21 @@ def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction.float() - target.float()).square().flatten(1).mean(dim=1)
 
 
+def motion_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """
+    Squared error of what changes over time: of the difference from each clip's mean over its frames.
+
+    Args:
+        prediction: `[B, C, F, h, w]`.
+        target: `[B, C, F, h, w]`.
+
+    Returns:
+        `[B]`, 0 for single frames.
+    """
+    error = prediction.float() - target.float()
+    return (error - error.mean(dim=2, keepdim=True)).square().flatten(1).mean(dim=1)
+
+
 def euler_sigmas(num_steps: int, shift: float) -> Tensor:
     """Falling noise levels `[num_steps + 1]` from 1 to 0, shifted as in training."""
     return shift_sigma(torch.linspace(1, 0, num_steps + 1), shift)

@@ -311,9 +311,16 @@ class Trainer:
 
     def _weighted(self, losses: FlowLosses) -> dict[str, Tensor]:
         flow = self.config.flow
-        weights = {"video": flow.video_weight, "audio": flow.audio_weight, "exchange": flow.exchange_weight}
+        weights = {
+            "video": flow.video_weight,
+            "audio": flow.audio_weight,
+            "motion": flow.motion_weight,
+            "exchange": flow.exchange_weight,
+        }
         return {
-            f"{name}_loss": weights[name] * loss.mean() for name, loss in losses._asdict().items() if loss is not None
+            f"{name}_loss": weights[name] * loss.mean()
+            for name, loss in losses._asdict().items()
+            if loss is not None and weights[name] > 0
         }
 
     def _after_step(self, step: int, metrics: dict[str, Tensor]) -> None:

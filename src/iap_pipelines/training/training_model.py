@@ -20,7 +20,13 @@ from iap_pipelines.models.transformer_iap import (
 )
 from iap_pipelines.pipelines.lora_iap import only_adapters
 from iap_pipelines.training.exchange import exchange_loss, exchange_references, num_subjects
-from iap_pipelines.training.flow_matching import add_noise, mean_squared_error, timestep, velocity
+from iap_pipelines.training.flow_matching import (
+    add_noise,
+    mean_squared_error,
+    motion_error,
+    timestep,
+    velocity,
+)
 from iap_pipelines.training.noise import NoiseDraw
 
 
@@ -29,6 +35,8 @@ class FlowLosses(NamedTuple):
 
     video: Tensor | None
     audio: Tensor | None
+    motion: Tensor | None = None
+    """see [`motion_error`]"""
     exchange: Tensor | None = None
     """scalar, see [`exchange_loss`]; `None` if exchanged references were not looked at"""
 
@@ -80,10 +88,13 @@ class IAPTrainingModel(nn.Module):
         self, batch: TrainingBatch, noise: NoiseDraw, video: Tensor | None, audio: Tensor | None
     ) -> FlowLosses:
         sample, audio_sample = self.predict(batch, video, audio, noise.video_sigma, noise.audio_sigma)
-        return FlowLosses(
-            None if video is None else mean_squared_error(sample, velocity(batch.video, noise.video)),
-            None if audio is None else mean_squared_error(audio_sample, velocity(batch.audio, noise.audio)),
-        )
+        losses = FlowLosses(None, None)
+        if video is not None:
+            target = velocity(batch.video, noise.video)
+            losses = losses._replace(video=mean_squared_error(sample, target), motion=motion_error(sample, target))
+        if audio is not None:
+            losses = losses._replace(audio=mean_squared_error(audio_sample, velocity(batch.audio, noise.audio)))
+        return losses
 
     def predict(
         self,
