@@ -11,6 +11,7 @@ import wave
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 
 pytest.importorskip("gradio", reason="needs gradio: pip install 'iap-pipelines[app]'")
@@ -105,6 +106,24 @@ def test_the_copied_code_makes_the_clip_again(page, driver, address, tmp_path, m
     (video, audio), (same_video, same_audio) = read_video("page.mp4"), read_video("clip.mp4")
     assert video.frames.equal(same_video.frames) and audio.samples.equal(same_audio.samples)
     assert read_provenance("page.mp4").provenance == read_provenance("clip.mp4").provenance
+
+
+def test_a_third_person_comes_from_files(page, tmp_path):
+    _, ben = example_subjects()
+    ImageOps.mirror(Image.open(ben.face).convert("RGB")).save(tmp_path / "third.png")
+    page.choose("people", "3")
+    page.upload("face-3", tmp_path / "third.png")
+    page.upload("voice-3", ben.voice)
+    page.write("looks-3", "man with a hat")
+    page.wait(lambda: "<S3>: man with a hat" in page.value("caption"))
+    page.one("#voice-3 button[aria-label='Play']")
+    page.write("steps", "1")
+    page.write("frames", "9")
+    page.generate()
+    used = [f"<S{number}> {kind}, sha256 of the file" for number in (1, 2, 3) for kind in ("face", "voice")]
+    assert [page.value("provenance").count(reference) for reference in used] == [1] * 6
+    names = {link.rpartition("/")[2] for link in page.download_links("code-files")}
+    assert names == {"ada.png", "ada.flac", "ben.png", "ben.flac", "third.png"}  # two of them have Ben's voice
 
 
 def test_a_bad_file_is_told(page, tmp_path):

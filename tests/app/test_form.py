@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from iap_pipelines.app.form import GenerationForm, PersonForm
@@ -37,6 +39,14 @@ def test_only_changed_knobs_are_said(tmp_path):
 def test_files_of_one_name_are_told_apart(tmp_path):
     names = two_people(tmp_path).file_names()
     assert sorted(names.values()) == ["S1_2_audio.wav", "S2_3_audio.wav", "front.png", "side.png"]
+
+
+def test_a_file_of_two_people_has_one_name(tmp_path):
+    form = two_people(tmp_path)
+    ada, ben = form.people
+    same = replace(form, people=(ada, replace(ben, voice=ada.voice)))
+    assert same.file_names()[ada.voice] == "audio.wav"
+    assert same.code("load").count("voice='audio.wav'") == 2
 
 
 def test_messages_name_files_without_their_folders(tmp_path):

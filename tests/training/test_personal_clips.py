@@ -1,6 +1,7 @@
 """From a folder of clips of one person to an adapter that the pipeline takes, through the command line."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,14 @@ def test_clips_become_a_folder_to_train_on(base, clips, tmp_path):
         assert clip.path.exists()
 
 
-def test_an_adapter_from_the_command_line(base, clips, tmp_path, capsys):
+def test_an_adapter_from_the_command_line(base, clips, tmp_path, capsys, caplog):
+    caplog.set_level("INFO", logger="iap_pipelines")
     output = tmp_path / "ada"
     arguments = ["train-identity", "--clips", str(clips), "--base", base, "--name", "ada", "--output", str(output)]
     assert main([*arguments, "--steps", "3", "--set", "lora.rank=2", "--set", "optimization.warmup_steps=0"]) == 0
     assert Path(capsys.readouterr().out.splitlines()[-1]) == output / "lora"
+    assert re.search(r"memory per process: [\d.,]+ MB and activations: weights", caplog.text)
+    assert re.search(r"most memory held: [\d.,]+ MB", caplog.text)
     steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert main([*arguments, "--steps", "3", "--set", "lora.rank=2"]) == 0  # it is through, and stays as it is
     assert steps == [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]

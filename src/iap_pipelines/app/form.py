@@ -83,11 +83,12 @@ class GenerationForm:
 
     def file_names(self) -> dict[str, str]:
         """What each file is called in the code, by its path: its own name, with the anchor where two share one."""
-        paths = [(number, path) for number, person in enumerate(self.people, 1) for path in person.files]
-        names = [Path(path).name for _, path in paths]
+        # A file that two people share is one file.
+        owners = {path: number for number, person in enumerate(self.people, 1) for path in person.files}
+        names = [Path(path).name for path in owners]
         return {
             path: name if names.count(name) == 1 else f"S{number}_{index}_{name}"
-            for index, ((number, path), name) in enumerate(zip(paths, names, strict=True))
+            for index, ((path, number), name) in enumerate(zip(owners.items(), names, strict=True))
         }
 
     def hide_folders(self, message: str) -> str:

@@ -51,7 +51,11 @@ class PersonFields:
                     PLACES, value=described and described.position, label="Where", allow_custom_value=True, scale=1
                 )
                 appearance = gr.Textbox(
-                    described and described.appearance, label="Looks like", max_length=MAX_TEXT, scale=3
+                    described and described.appearance,
+                    label="Looks like",
+                    max_length=MAX_TEXT,
+                    scale=3,
+                    elem_id=f"looks-{number}",
                 )
             with gr.Row():
                 upload = gr.File(
