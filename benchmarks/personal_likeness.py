@@ -4,6 +4,7 @@ For some test people an adapter is learned from clips of theirs, as `iap train-i
 twice from the same noise, with one face and one voice as references: without the adapter, and with it. Prompts are
 those of other people's test clips, with words that the person's own clips do not say in that order; recognisers,
 gallery and scores are those of `benchmarks.identity_table`, and no picture or recording of the gallery was learned.
+What the recognisers make of the person's clips as the world draws them says how much there is to gain.
 Values are means with 95 % intervals over people (over clips for a single one); differences are taken clip by clip.
 
     python -m benchmarks.personal_likeness --world data/world --people 8
@@ -50,6 +51,7 @@ from iap_pipelines.training.trainer import Trainer
 
 
 WITHOUT, WITH = COLUMNS = ("references alone", "with the adapter")
+REAL = "clips as drawn"
 
 
 class Task(NamedTuple):
@@ -132,6 +134,12 @@ def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Sce
     return list(found.values())[:count]
 
 
+def own_scenes(world: World, person: int, seed: int) -> list[Scene]:
+    """The clips in which a person is alone."""
+    every = choose_scenes(world, 1, sum(map(len, clips_by_person(world, "test", 1))), seed)
+    return [scene for scene in every if scene.identities == (person,)]
+
+
 def learn(person: int, args: argparse.Namespace) -> Path:
     """Learn the adapter of a person, or go on; returns its folder."""
     name = identity_name(person)
@@ -157,6 +165,9 @@ class Maker:
 
     def make(self, task: Task) -> tuple[np.ndarray, np.ndarray]:
         """uint8 `[F, H, W, 3]` and float32 `[N]`; the noise depends on person and prompt alone."""
+        if task.column == REAL:
+            clip = self.world.render_clip(task.scene.clip_index)
+            return clip.frames, clip.samples
         [subject] = subjects_of(self.world, task.scene, "both")
         if task.column == WITH:
             subject = replace(subject, adapter=self._adapter_of(task.person))
@@ -191,12 +202,14 @@ def measure_all(
 
 
 class Comparison(NamedTuple):
-    """One line of the table: both columns and their difference, each with its interval over people."""
+    """One line of the table: both columns, their difference and clips as drawn, each with its interval over people."""
 
     row: Row
     without: Interval
     with_adapter: Interval
     difference: Interval
+    real: Interval | None
+    """`None` where no clips as drawn were measured"""
 
 
 def compare(measured: report.Measurements, gallery: Gallery, *, by_clip: bool = False) -> list[Comparison]:
@@ -204,22 +217,22 @@ def compare(measured: report.Measurements, gallery: Gallery, *, by_clip: bool = 
     Score both columns and take the difference clip by clip.
 
     Args:
-        measured: by column, clips in the same order.
+        measured: by column; clips of the two that are compared are in the same order.
         gallery: to find faces and voices in.
         by_clip: intervals are over clips; else over people, whose clips are not independent.
     """
     comparisons = []
     for row in ROWS:
-        before, after = (row.score(measured[column], gallery) for column in COLUMNS)
+        before, after, real = (row.score(measured.get(column, ()), gallery) for column in (*COLUMNS, REAL))
         if by_clip:
-            before, after = (
+            before, after, real = (
                 [(number, value, weight) for number, (_, value, weight) in enumerate(values)]
-                for values in (before, after)
+                for values in (before, after, real)
             )
         change = [
             (person, new - old, weight) for (person, old, weight), (_, new, _) in zip(before, after, strict=True)
         ]
-        comparisons.append(Comparison(row, *map(report.interval_of, (before, after, change))))
+        comparisons.append(Comparison(row, *map(report.interval_of, (before, after, change, real))))
     return comparisons
 
 
@@ -275,16 +288,18 @@ def main() -> None:
         learn(person, args)
         scenes = choose_prompts(world, person, args.prompts, args.seed)
         tasks += [Task(column, scene) for scene in scenes for column in COLUMNS]
+        tasks += [Task(REAL, scene) for scene in own_scenes(world, person, args.seed)]
         measured = measure_all(tasks, notebook, maker.make, recognisers, world.config.frame_rate)
     gallery = make_gallery(world, recognisers, [*world.identities("test"), *world.identities("validation")])
     comparisons = compare(measured, gallery, by_clip=len(people) == 1)
     table = markdown_table(
-        ["held-out prompts", *COLUMNS, "difference"],
+        ["held-out prompts", *COLUMNS, "difference", REAL],
         [
             [
                 entry.row.name,
                 *(report.with_ends(i, is_share=entry.row.is_share) for i in (entry.without, entry.with_adapter)),
                 report.with_ends(entry.difference, is_share=entry.row.is_share, is_difference=True),
+                report.with_ends(entry.real, is_share=entry.row.is_share),
             ]
             for entry in comparisons
         ],

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.personal_likeness import (
     COLUMNS,
+    REAL,
     ROWS,
     WITH,
     WITHOUT,
@@ -17,6 +18,7 @@ from benchmarks.personal_likeness import (
     choose_prompts,
     compare,
     learn,
+    own_scenes,
     parse_arguments,
 )
 from iap_pipelines.evaluation.drawn_world.held_out import Gallery
@@ -82,6 +84,10 @@ def test_the_adapter_alone_makes_the_difference(folder, world, tmp_path):
     first, adapted, again = (maker.make(Task(column, scene)) for column in (WITHOUT, WITH, WITHOUT))
     assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
     assert not np.array_equal(first[1], adapted[1])
+    scenes = own_scenes(world, person, seed=0)
+    assert scenes and all(scene.identities == (person,) and scene.clip_index // 4 == person for scene in scenes)
+    frames, _ = maker.make(Task(REAL, scenes[0]))
+    assert np.array_equal(frames, world.render_clip(scenes[0].clip_index).frames)
 
 
 def clip(vector):
@@ -108,6 +114,9 @@ def test_both_columns_and_their_difference(world):
     assert face.without == Interval(0.5, 0.5, 0.5)
     by_clip = compare(measured, gallery, by_clip=True)[0]
     assert by_clip.without.low < 0.5 < by_clip.without.high
+    # There may be other and more clips as drawn.
+    assert face.real is None
+    assert compare(measured | {REAL: measured[WITH][:1]}, gallery)[0].real.value == 1.0
 
     rows = card_scores(compare(measured, gallery), "some clips", "python -m x")
     assert [row["name"] for row in rows] == [f"{row.name}, {column}" for row in ROWS for column in COLUMNS]
