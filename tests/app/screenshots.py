@@ -22,7 +22,8 @@ def main(folder: Path, address: str | None = None) -> None:
         page = Page(driver, address)
         page.generate()
         page.one("#glimpse img")
-        height = driver.execute_script("return document.body.scrollHeight")
+        # The size of a window counts its frame.
+        height = driver.execute_script("return document.body.scrollHeight + window.outerHeight - window.innerHeight")
         driver.set_window_size(_WIDTH, height)
         driver.execute_script("window.scrollTo(0, 0)")
         picture = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
