@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from html import escape
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,8 +12,10 @@ import pytest
 from iap_pipelines.curation.config import CurationConfig
 from iap_pipelines.curation.discovery import find_sources
 from iap_pipelines.curation.engines import InlineEngine
+from iap_pipelines.curation.gates import GATES
 from iap_pipelines.curation.ledger import Ledger
 from iap_pipelines.curation.measure import measure_all
+from iap_pipelines.curation.report.words import REASONS, meaning_of_measurement, meaning_of_reason
 from iap_pipelines.curation.results import TABLES, table_schema
 from iap_pipelines.curation.run import finish
 from iap_pipelines.curation.walk import Worker
@@ -161,8 +164,17 @@ def test_the_report_adds_up_and_needs_nothing_else(result):
     assert face["threshold"] < face["used"] and face["true_match_rate"] == 1.0
     page = result.report.read_text()
     assert "other_voice" in page and "Curation report" in page
+    assert f"The dataset has {result.num_clips} clips" in page
+    for row in numbers["reasons"]:
+        assert f"<td>{escape(meaning_of_reason(row['reason']))}</td>" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page), "the page must not load anything"
     assert page.count("data:image/jpeg") >= 3 and "data:audio/flac" in page
+
+
+def test_every_gate_has_words_for_its_reason_and_measurement():
+    assert {gate.reason for gate in GATES} <= set(REASONS)
+    assert all(meaning_of_measurement(gate.measurement)[0] for gate in GATES)
+    assert meaning_of_reason("ZeroDivisionError") == "an error while it was measured"
 
 
 def test_nothing_kept_is_a_result_too(tmp_path):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from iap_pipelines.curation.report.words import meaning_of_measurement
+
 
 _WIDTH, _HEIGHT = 300, 90
 _KEPT, _REJECTED, _LIMIT = "#3a8f5c", "#c9544d", "#222222"
@@ -28,11 +30,9 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> str:
 
 
 def histogram(data: dict[str, Any]) -> str:
-    """Kept clips on rejected ones, with the thresholds as lines; from `numbers.histograms`."""
+    """Rejected clips on kept ones, with the thresholds as lines; from `numbers.histograms`."""
     edges, kept, rejected = data["edges"], data["kept"], data["rejected"]
     low, high = edges[0], edges[-1]
-    limits = [item["value"] for item in data["thresholds"]]
-    low, high = min([low, *limits]), max([high, *limits])
     span = (high - low) or 1.0
     tallest = max((a + b for a, b in zip(kept, rejected, strict=True)), default=0) or 1
 
@@ -54,13 +54,26 @@ def histogram(data: dict[str, Any]) -> str:
         place, sign = x(item["value"]), "≥" if item["side"] == "at_least" else "≤"
         line = f'<line x1="{place:.1f}" x2="{place:.1f}" y1="-8" y2="{_HEIGHT}"'
         shapes.append(f'{line} stroke="{_LIMIT}" stroke-dasharray="3 2"/>')
-        texts.append(f"{item['reason']} {sign} {item['value']:g}")
+        texts.append(f"{sign} {item['value']:g}, else {item['reason']}")
+    meaning, unit = meaning_of_measurement(data["measurement"])
+    lines = [f"{meaning} ({unit})" if unit else meaning, "; ".join(texts) or "not judged"]
     if data["missing"]:
-        texts.append(f"{data['missing']} missing")
-    caption = f"<figcaption><b>{escape(data['measurement'])}</b> {escape(', '.join(texts))}</figcaption>"
+        lines.append(f"not measured in {data['missing']} clips")
+    words = "".join(f"<br>{escape(line)}" for line in lines)
+    caption = f"<figcaption><b>{escape(data['measurement'])}</b>{words}</figcaption>"
     axis = (
-        f'<text x="0" y="{_HEIGHT + 14}">{low:.4g}</text>'
-        f'<text x="{_WIDTH}" y="{_HEIGHT + 14}" text-anchor="end">{high:.4g}</text>'
+        f'<text x="0" y="{_HEIGHT + 14}">{_plain(low)}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT + 14}" text-anchor="end">{_plain(high)}</text>'
+        f'<text x="{_WIDTH + 4}" y="6">{tallest}</text>'
     )
     size = f'width="{_WIDTH}" height="{_HEIGHT + 28}" viewBox="-4 -10 {_WIDTH + 8} {_HEIGHT + 28}"'
     return f"<figure>{caption}<svg {size}>{''.join(shapes)}{axis}</svg></figure>"
+
+
+def _plain(value: float) -> str:
+    """Three digits, without powers of ten.
+
+    >>> [_plain(value) for value in (48000.0, 0.01234, 1.0)]
+    ['48000', '0.0123', '1']
+    """
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

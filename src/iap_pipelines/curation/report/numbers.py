@@ -24,6 +24,7 @@ def report_numbers(collected: Collected, found: Input, config: CurationConfig) -
     statuses = Counter(outcome.status for outcome in collected.outcomes.values())
     statuses.update(reject.kind for reject in found.rejects)
     rows = list(clip_rows(collected))
+    kept = [row for row in rows if row["reason"] is None]
     return {
         "input": {
             "videos": found.num_files,
@@ -31,6 +32,11 @@ def report_numbers(collected: Collected, found: Input, config: CurationConfig) -
             "rejected": statuses["rejected"],
             "failed": statuses["failed"],
             "other_files": found.ignored,
+        },
+        "dataset": {
+            "clips": len(kept),
+            "seconds": round(sum(row["clip_seconds"] for row in kept), 3),
+            "people": len(collected.identities),
         },
         "funnel": funnel(collected, found),
         "reasons": reasons(collected),
@@ -52,7 +58,7 @@ def clip_rows(collected: Collected) -> Iterable[dict[str, Any]]:
 
 def funnel(collected: Collected, found: Input) -> list[dict[str, Any]]:
     """How much is left after the files were read, after every gate in turn, and at the end."""
-    steps = [{"step": "input", "videos": found.num_files, "clips": None, "seconds": None}]
+    steps = [{"step": "files", "videos": found.num_files, "clips": None, "seconds": None}]
     walked = list(collected.walked.values())
     readable = [item for item in walked if item.known.has(Clip)]
     clips = [(item, clip) for item in readable for clip in item.known.all(Clip)]
@@ -61,7 +67,7 @@ def funnel(collected: Collected, found: Input) -> list[dict[str, Any]]:
     seen = Counter(item.rejects[clip.clip_id].reason for item, clip in clips if clip.clip_id in item.rejects)
     for reason in [*(r for r in seen if r not in order), *(r for r in order if r in seen)]:
         clips = [(item, clip) for item, clip in clips if _reason(item, clip) != reason]
-        steps.append(_step(f"without {reason}", clips))
+        steps.append(_step(f"after {reason}", clips))
     return steps
 
 
@@ -94,9 +100,15 @@ def histograms(rows: list[dict[str, Any]], config: CurationConfig) -> list[dict[
     for measurement in dict.fromkeys(gate.measurement for gate in GATES):
         kept = [row[measurement] for row in rows if row.get(measurement) is not None and row["reason"] is None]
         rejected = [row[measurement] for row in rows if row.get(measurement) is not None and row["reason"] is not None]
-        values = np.array(kept + rejected, np.float64)
-        if not len(values):
+        if not kept and not rejected:
             continue
+        thresholds = [
+            {"reason": gate.reason, "side": gate.side, "value": getattr(config.gates, gate.threshold)}
+            for gate in GATES
+            if gate.measurement == measurement and getattr(config.gates, gate.threshold) is not None
+        ]
+        # Thresholds lie within, so that it is seen how far the values are from them.
+        values = np.array([*kept, *rejected, *(item["value"] for item in thresholds)], np.float64)
         edges = np.histogram_bin_edges(values, NUM_BINS)
         found.append(
             {
@@ -105,11 +117,7 @@ def histograms(rows: list[dict[str, Any]], config: CurationConfig) -> list[dict[
                 "kept": np.histogram(kept, edges)[0].tolist(),
                 "rejected": np.histogram(rejected, edges)[0].tolist(),
                 "missing": sum(measurement in row and row[measurement] is None for row in rows),
-                "thresholds": [
-                    {"reason": gate.reason, "side": gate.side, "value": getattr(config.gates, gate.threshold)}
-                    for gate in GATES
-                    if gate.measurement == measurement and getattr(config.gates, gate.threshold) is not None
-                ],
+                "thresholds": thresholds,
             }
         )
     return found

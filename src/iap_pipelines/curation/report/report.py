@@ -15,6 +15,7 @@ from iap_pipelines.curation.records import Clip, ClipTurn
 from iap_pipelines.curation.report.charts import bars, histogram
 from iap_pipelines.curation.report.numbers import report_numbers
 from iap_pipelines.curation.report.pictures import file_url, frame_url, sound_url
+from iap_pipelines.curation.report.words import meaning_of_links, meaning_of_reason, meaning_of_scopes
 from iap_pipelines.curation.results import Reject, WrittenClip
 from iap_pipelines.curation.walk import Walked
 
@@ -23,9 +24,10 @@ _MAX_KEPT, _MAX_PER_REASON, _MAX_IDENTITIES, _MAX_VOICES = 24, 6, 30, 3
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1000px; color: #222; }
-svg { font-size: 12px; overflow: visible; } figure { display: inline-block; margin: .4rem 1rem .4rem 0; }
+svg { font-size: 12px; overflow: visible; }
+figure { display: inline-block; vertical-align: bottom; margin: .6rem 1rem .4rem 0; }
 figcaption { max-width: 300px; } table { border-collapse: collapse; }
-td, th { padding: .1rem .8rem .1rem 0; text-align: left; }
+td, th { padding: .1rem .8rem .1rem 0; text-align: left; vertical-align: top; }
 .sheet { display: flex; flex-wrap: wrap; gap: .6rem; } .sheet div { max-width: 220px; font-size: 12px; }
 img { height: 108px; display: block; } audio { height: 28px; width: 200px; } h3 { margin-bottom: .3rem; }
 """
@@ -49,22 +51,41 @@ def _replace(path: Path, text: str) -> None:
 def _page(numbers: dict[str, Any], sheets: str, gallery: str) -> str:
     of = numbers["input"]
     others = ", ".join(f"{count} {suffix}" for suffix, count in of["other_files"].items()) or "none"
+    has = numbers["dataset"]
+    result = f"The dataset has {has['clips']} clips, {has['seconds']:.1f} s, of {has['people']} people."
     counts = (
-        f"{of['videos']} videos = {of['kept']} kept + {of['rejected']} rejected + {of['failed']} failed. "
-        f"Other files: {others}."
+        f"{of['videos']} videos = {of['kept']} kept (a clip or more is in the dataset) + {of['rejected']} rejected + "
+        f"{of['failed']} failed (an error; tried again with --retry-failed). Other files: {others}."
     )
+    reasons = [{**row, "meaning": meaning_of_reason(row["reason"])} for row in numbers["reasons"]]
+    times = [
+        {
+            "stage": row["stage"],
+            "seconds": f"{row['seconds']:.1f}",
+            "per second of video": _number(row["seconds_per_video_second"]),
+        }
+        for row in numbers["seconds"]
+    ]
     seconds = [(row["step"], row["seconds"] or 0.0, _amount(row)) for row in numbers["funnel"]]
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Curation report</title><style>{_STYLE}</style>
 <h1>Curation report</h1>
+<p><b>{escape(result)}</b></p>
 <p>{escape(counts)}</p>
-<h2>Yield</h2>{bars(seconds)}
-<h2>Reasons</h2>{_table(numbers["reasons"], ("level", "kind", "reason", "count"))}
-<h2>Measurements</h2><p>Green: kept, red: rejected; dashed: threshold.</p>
+<h2>Yield</h2><p>Seconds of video that are left after each reason to reject.</p>{bars(seconds)}
+<h2>Reasons</h2><p>Each clip, and each file that gave no clips, is counted once, with the first reason that it met.</p>
+{_table(reasons, ("count", "level", "kind", "reason", "meaning"))}
+<h2>Measurements</h2><p>How many clips have which value. Green: kept, red: rejected, for this or another reason;
+dashed: threshold. Number at the top: clips in the tallest bar.</p>
 {"".join(map(histogram, numbers["histograms"]))}
-<h2>Clips</h2>{sheets}
-<h2>People</h2>{_dictionary(numbers["people"])}{_calibration(numbers["calibration"])}{gallery}
-<h2>Time</h2>{_table(numbers["seconds"], ("stage", "seconds", "seconds_per_video_second"))}
+<h2>Clips</h2><p>The middle picture of each clip; rejected ones with what was measured, nearest to the threshold
+first.</p>{sheets}
+<h2>People</h2>{_dictionary(numbers["people"])}
+<p>Links are pairs of appearances that were compared: {escape(meaning_of_links())}. References are faces and voices
+that may be given with a clip as its target; scope: {escape(meaning_of_scopes())}.</p>
+{_calibration(numbers["calibration"])}{gallery}
+<h2>Time</h2><p>By the clock, summed over workers; beside the length of all videos that were measured.</p>
+{_table(times, ("stage", "seconds", "per second of video"))}
 </html>
 """
 
@@ -84,14 +105,31 @@ def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 def _calibration(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "<p>No two people share a clip, so this run cannot calibrate its thresholds of similarity.</p>"
-    text = "<p>Thresholds of similarity: those used, and those that people who share a clip would give.</p>"
-    return text + _table(rows, tuple(rows[0]))
+    text = (
+        "<p>Thresholds of similarity: those used, and those that this run would give, in which people who share a "
+        "clip are strangers, and linked ones the same. With few pairs of strangers the latter say little.</p>"
+    )
+    named = [
+        {
+            "modality": row["modality"],
+            "used": _number(row["used"]),
+            "this run would give": _number(row["threshold"]),
+            "strangers above": _number(row["false_match_rate"]),
+            "same people above": _number(row["true_match_rate"]),
+            "pairs of strangers": row["num_different"],
+            "pairs of same people": row["num_same"],
+        }
+        for row in rows
+    ]
+    return text + _table(named, tuple(named[0]))
 
 
 def _dictionary(values: dict[str, Any]) -> str:
-    return _table(
-        [{"what": name.replace("_", " "), "value": value} for name, value in values.items()], ("what", "value")
-    )
+    rows = []
+    for name, value in values.items():
+        parts = [f"{key}: {count}" for key, count in value.items()] if isinstance(value, dict) else [str(value)]
+        rows.append({"what": name.replace("_", " "), "number": ", ".join(parts) or "none"})
+    return _table(rows, ("what", "number"))
 
 
 def _contact_sheets(collected: Collected) -> str:
@@ -165,7 +203,7 @@ def _gallery(collected: Collected, output: Path) -> str:
         pictures = "".join(f'<img src="{url}" alt="">' for url in faces if url)
         sounds = "".join(f'<audio controls src="{url}"></audio>' for url in voices if url)
         parts.append(
-            f"<h3>{person.identity_id}</h3>{person.num_clips} clips of {person.num_sources} videos, "
+            f"<h3>Person {person.identity_id}</h3>{person.num_clips} clips of {person.num_sources} videos, "
             f'{person.voice_seconds:.1f} s of speech<div class="sheet">{pictures}</div>{sounds}'
         )
     return "".join(parts)
