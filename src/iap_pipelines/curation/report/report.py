@@ -128,7 +128,8 @@ def _dictionary(values: dict[str, Any]) -> str:
     rows = []
     for name, value in values.items():
         parts = [f"{key}: {count}" for key, count in value.items()] if isinstance(value, dict) else [str(value)]
-        rows.append({"what": name.replace("_", " "), "number": ", ".join(parts) or "none"})
+        name = "people by their number of clips" if name == "clips_per_identity" else name.replace("_", " ")
+        rows.append({"what": name, "number": ", ".join(parts) or "none"})
     return _table(rows, ("what", "number"))
 
 
@@ -148,7 +149,8 @@ def _contact_sheets(collected: Collected) -> str:
         parts.append(f"<h3>{escape(reason)} ({len(found)})</h3>{_sheet(found[:_MAX_PER_REASON])}")
     unreadable = [reject for reject in collected.rejects if reject.level == "source"]
     rows = [
-        {"file": _name(collected, reject), "reason": reject.reason, "detail": reject.detail} for reject in unreadable
+        {"file": _name(collected, reject), "reason": reject.reason, "detail": reject.detail or ""}
+        for reject in unreadable
     ]
     return "".join(parts) + (f"<h3>files</h3>{_table(rows, ('file', 'reason', 'detail'))}" if rows else "")
 

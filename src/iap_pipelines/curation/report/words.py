@@ -48,6 +48,20 @@ REASONS = {
 """Why something is not in the dataset."""
 
 
+_ALONE = {
+    "clip_seconds": "length of the clip",
+    "short_side": "shorter side of the source's picture",
+    "source_frame_rate": "mean rate of the source's pictures",
+    "source_sampling_rate": "of the source's sound",
+    "frozen_share": "share of the time in which nothing moves",
+    "clipped_share": "share of the sound's samples at full scale",
+    "sync_score_in_place": "agreement of lips and sound without an offset, lowest of the speaking faces",
+    "words_per_second": "words per second of speech",
+    "word_probability": "how sure the transcriber is, mean over the words",
+}
+"""Where the words of the table need their neighbours there."""
+
+
 def meaning_of_reason(reason: str) -> str:
     """In words; the name of an exception means itself."""
     return REASONS.get(reason, "an error while it was measured")
@@ -57,8 +71,9 @@ def meaning_of_reason(reason: str) -> str:
 def meaning_of_measurement(name: str) -> tuple[str, str]:
     """What a column of a clip means, and its unit or range."""
     if name == "short_side":
-        return "shorter side of the source's picture", "pixels"
-    return _column(name, (Clip, *CLIP_MEASUREMENTS, Source))
+        return _ALONE[name], "pixels"
+    what, unit = _column(name, (Clip, *CLIP_MEASUREMENTS, Source))
+    return _ALONE.get(name, what), unit
 
 
 def meaning_of_links() -> str:
