@@ -71,6 +71,17 @@ def test_what_all_faces_have_in_common_is_taken_off(seed):
     assert rates(settings.model_copy(update={"min_people_to_center": 10_000}))[:2] == (None, precision)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_people_are_counted_without_what_they_have_in_common(seed):
+    """Otherwise those who are taken for one another are too few for it to be taken off."""
+    subjects, _ = make_population(seed, num_people=40, num_clips=80, voice_noise=1.0, in_common=1.6)
+    settings = LinkSettings(min_voice_similarity=0.1, min_group_voice_similarity=0.0)
+    never = settings.model_copy(update={"min_people_to_center": None})
+    assert len(link_subjects(subjects, never).groups) < settings.min_people_to_center
+    linked = link_subjects(subjects, settings)
+    assert linked.common_face is not None and len(linked.groups) >= 38
+
+
 def test_who_appears_often_does_not_become_what_is_common():
     subjects, _ = make_population(0, num_people=40, num_clips=60)
     often = [make_subject(f"often-{n}", f"often-{n}", face=np.eye(32)[1], voice=np.eye(16)[1]) for n in range(300)]

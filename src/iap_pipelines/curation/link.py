@@ -36,8 +36,8 @@ class LinkSettings(BaseModel):
     other_voice_similarity: float = 0.50
     """Voices below this are two people's."""
     min_people_to_center: int | None = 30
-    """So many people have to be found before what their faces have in common is taken off and they are compared again:
-    an embedder knows the mean of the faces that it was made for, not of yours. ``null``: never."""
+    """So many people have to be found once what their faces have in common is taken off, or it is left on: an embedder
+    knows the mean of the faces that it was made for, not of yours. ``null``: never."""
     num_neighbours: int = 50
     """Faces that each face is compared with, the closest ones."""
 
@@ -60,18 +60,22 @@ class Linked:
 def link_subjects(subjects: Sequence[ClipSubject], settings: LinkSettings) -> Linked:
     """Group the appearances of one person. The order of ``subjects`` does not matter.
 
-    Where many people are found, it is done twice: the second time without what all their faces have in common. Each
-    person counts once in that, however often they appear.
+    It is done twice: the second time without what all the faces have in common, in which each person that was found
+    first counts once, however often they appear. That is the result when it has many people. The first is not asked
+    how many there are: strangers whose faces have much in common are one person to it.
     """
     subjects = sorted(subjects, key=lambda subject: subject.subject_id)
     if not subjects:
         return Linked((), ())
     linked = _link_faces(subjects, [subject.face_embedding for subject in subjects], settings)
-    if settings.min_people_to_center is None or len(linked.groups) < settings.min_people_to_center:
+    if settings.min_people_to_center is None or len(subjects) < settings.min_people_to_center:
         return linked
     common = np.mean([np.mean([one.face_embedding for one in group], axis=0) for group in linked.groups], axis=0)
     faces = [without_common(subject.face_embedding, common) for subject in subjects]
-    return replace(_link_faces(subjects, faces, settings), common_face=tuple(common.tolist()))
+    centred = _link_faces(subjects, faces, settings)
+    if len(centred.groups) < settings.min_people_to_center:
+        return linked
+    return replace(centred, common_face=tuple(common.tolist()))
 
 
 def without_common(face: Sequence[float], common: Sequence[float] | None) -> np.ndarray:
