@@ -100,7 +100,9 @@ class Makers:
             self._pipeline = IAPPipeline.from_pretrained(self.args.model, torch_dtype=torch.float32)
             self._pipeline.set_progress_bar_config(disable=True)
         seed = int(np.random.default_rng([self.args.seed, task.scene.clip_index]).integers(2**31))
-        guidance = {name: getattr(self.args, name) for name in SCALES if getattr(self.args, name) is not None}
+        # The pipeline refuses to follow references where there are none.
+        names = SCALES[:2] if not any(CONDITIONS[task.condition]) else SCALES
+        guidance = {name: getattr(self.args, name) for name in names if getattr(self.args, name) is not None}
         output = self._pipeline(
             **self._caption(task),
             subjects=subjects_of(self.world, task.scene, task.condition),
