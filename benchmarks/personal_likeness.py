@@ -117,7 +117,7 @@ def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Sce
     Raises:
         ValueError: if too few say anything else than the person's own clips.
     """
-    every = choose_scenes(world, 1, sum(map(len, clips_by_person(world, "test", 1))), seed)
+    every = _every_scene(world, seed)
     known = {scene.words for scene in every if scene.identities == (person,)}
     # From the next person on, so that people get different prompts.
     per_person = world.config.clips_per_identity
@@ -136,8 +136,12 @@ def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Sce
 
 def own_scenes(world: World, person: int, seed: int) -> list[Scene]:
     """The clips in which a person is alone."""
-    every = choose_scenes(world, 1, sum(map(len, clips_by_person(world, "test", 1))), seed)
-    return [scene for scene in every if scene.identities == (person,)]
+    return [scene for scene in _every_scene(world, seed) if scene.identities == (person,)]
+
+
+def _every_scene(world: World, seed: int) -> list[Scene]:
+    """All test clips of one person."""
+    return choose_scenes(world, 1, sum(map(len, clips_by_person(world, "test", 1))), seed)
 
 
 def learn(person: int, args: argparse.Namespace) -> Path:

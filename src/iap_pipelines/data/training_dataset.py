@@ -1,8 +1,7 @@
 """Training samples from precomputed latents, and their batches.
 
 Letters: B samples of a batch, R noise draws per sample, C and C_audio latent channels, F latent frames, h, w latent
-    rows and
-columns, L audio latents, l latents of one recording, T caption tokens.
+rows and columns, L audio latents, l latents of one recording, T caption tokens.
 """
 
 from collections.abc import Sequence

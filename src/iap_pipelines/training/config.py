@@ -266,12 +266,12 @@ class FlowSettings(StrictModel):
     motion_weight: NonNegativeFloat = 0.0
     """
     Factor of the same error taken of what changes over time only. Mouths are a small part of a picture that hardly
-    moves: in the drawn world, 5 % of the variance of latents is within clips.
+    moves.
     """
     exchange_weight: NonNegativeFloat = 0.0
     """
     Factor of a loss for samples that are predicted no worse with the references of their subjects exchanged, which
-    teaches whose reference is whose. Above 0 every step predicts twice.
+    teaches whose reference is whose. Above 0 steps with several people predict twice.
     """
 
 

@@ -41,9 +41,14 @@ def num_subjects(identity: IAPIdentityInputs) -> Tensor:
     numbers = []
     for subjects, mask in kinds:
         if subjects is not None:
-            seen = torch.ones_like(subjects) if mask is None else mask.flatten(2).any(2) if mask.ndim > 2 else mask
-            numbers.append(((subjects + 1) * seen).amax(dim=1))
+            given = subjects + 1
+            numbers.append((given if mask is None else given * _any_element(mask, subjects)).amax(dim=1))
     return torch.stack(numbers).amax(dim=0)
+
+
+def _any_element(mask: Tensor, subjects: Tensor) -> Tensor:
+    """Whether anything of each reference is seen, shaped as `subjects`: voices have a mask per latent, faces one."""
+    return mask.reshape(*subjects.shape, -1).any(dim=2)
 
 
 def exchange_loss(true: Tensor, exchanged: Tensor, has_others: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 B samples, R draws per sample.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -74,27 +75,22 @@ class IAPTrainingModel(nn.Module):
             video = add_noise(batch.video, noise.video, noise.video_sigma)
         if batch.audio is not None:
             audio = add_noise(batch.audio, noise.audio, noise.audio_sigma)
-        losses = self._losses(batch, noise, video, audio)
+        noisy = (video, audio, noise.video_sigma, noise.audio_sigma)
+        targets = [
+            None if clean is None else velocity(clean, drawn)
+            for clean, drawn in ((batch.video, noise.video), (batch.audio, noise.audio))
+        ]
+        predictions = self.predict(batch, *noisy)
+        errors = _errors(predictions, targets)
+        losses = FlowLosses(*errors, motion=None if video is None else motion_error(predictions[0], targets[0]))
         if not self.looks_at_exchanged or batch.identity is None:
             return losses
         has_others = num_subjects(batch.identity) > 1
         if not has_others.any() and not self.runs_conditions_along:
             return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
         exchanged = batch._replace(identity=exchange_references(batch.identity))
-        pairs = zip(losses[:2], self._losses(exchanged, noise, video, audio)[:2], strict=True)
+        pairs = zip(errors, _errors(self.predict(exchanged, *noisy), targets), strict=True)
         return losses._replace(exchange=sum(exchange_loss(*pair, has_others) for pair in pairs if pair[0] is not None))
-
-    def _losses(
-        self, batch: TrainingBatch, noise: NoiseDraw, video: Tensor | None, audio: Tensor | None
-    ) -> FlowLosses:
-        sample, audio_sample = self.predict(batch, video, audio, noise.video_sigma, noise.audio_sigma)
-        losses = FlowLosses(None, None)
-        if video is not None:
-            target = velocity(batch.video, noise.video)
-            losses = losses._replace(video=mean_squared_error(sample, target), motion=motion_error(sample, target))
-        if audio is not None:
-            losses = losses._replace(audio=mean_squared_error(audio_sample, velocity(batch.audio, noise.audio)))
-        return losses
 
     def predict(
         self,
@@ -164,6 +160,14 @@ class IAPTrainingModel(nn.Module):
         if self.reference_adapter is None:
             return nullcontext()
         return only_adapters(self.transformer, [self.reference_adapter])
+
+
+def _errors(predictions: Sequence[Tensor | None], targets: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Squared errors of each tower, `None` for one that did not run."""
+    return [
+        None if target is None else mean_squared_error(prediction, target)
+        for prediction, target in zip(predictions, targets, strict=True)
+    ]
 
 
 def _repeat(tensor: Tensor | None, count: int) -> Tensor | None:
