@@ -35,12 +35,12 @@ from iap_pipelines.evaluation.drawn_world.held_out import (
     subjects_of,
 )
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement, DrawnWorldRecognisers
+from iap_pipelines.pipelines.guidance import IDENTITY_SCALES, SCALES
 from iap_pipelines.synthetic.world import World
 from iap_pipelines.training.recognisers.material import load_world
 from iap_pipelines.types import StructuredCaption
 
 
-SCALES = ("guidance_scale", "audio_guidance_scale", "face_guidance_scale", "voice_guidance_scale")
 COUNTS = ("clips", "pairs", "subset_clips", "coded")
 Clip = tuple[np.ndarray, np.ndarray]
 """uint8 `[F, H, W, 3]` and float32 `[N]`"""
@@ -64,7 +64,10 @@ class Task(NamedTuple):
 
 def plan(world: World, args: argparse.Namespace) -> list[Task]:
     """Everything to measure, the quick columns first."""
-    alone, pairs = choose_scenes(world, 1, args.clips, args.seed), choose_scenes(world, 2, args.pairs, args.seed)
+    alone, pairs = (
+        choose_scenes(world, people, count, args.seed, args.split)
+        for people, count in ((1, args.clips), (2, args.pairs))
+    )
     tasks = [Task(report.REAL, "both", scene) for scene in (*alone, *pairs)]
     tasks += [Task(report.CODED, "both", scene) for scene in (*alone[: args.coded], *pairs[: args.coded])]
     tasks += [Task(report.GENERATED, "both", scene) for scene in (*alone, *pairs)]
@@ -100,9 +103,9 @@ class Makers:
             self._pipeline = IAPPipeline.from_pretrained(self.args.model, torch_dtype=torch.float32)
             self._pipeline.set_progress_bar_config(disable=True)
         seed = int(np.random.default_rng([self.args.seed, task.scene.clip_index]).integers(2**31))
-        # The pipeline refuses to follow references where there are none.
-        names = SCALES[:2] if not any(CONDITIONS[task.condition]) else SCALES
-        guidance = {name: getattr(self.args, name) for name in names if getattr(self.args, name) is not None}
+        # The pipeline refuses to be told to follow references where there are none.
+        names = SCALES if any(CONDITIONS[task.condition]) else [name for name in SCALES if name not in IDENTITY_SCALES]
+        guidance = {name: getattr(self.args, name) for name in names}
         output = self._pipeline(
             **self._caption(task),
             subjects=subjects_of(self.world, task.scene, task.condition),
@@ -187,7 +190,7 @@ def settings_of(args: argparse.Namespace, world: World) -> dict:
         "recognisers": str(args.recognisers),
         "recogniser_weights": weights_digest(args.recognisers),
         "world": {name: getattr(world.config, name) for name in ("num_identities", "clips_per_identity", "seed")},
-        **{name: getattr(args, name) for name in ("steps", "seed", "no_anchors", *SCALES)},
+        **{name: getattr(args, name) for name in ("split", "steps", "seed", "no_anchors", *SCALES)},
     }
 
 
@@ -198,13 +201,14 @@ def command_of(args: argparse.Namespace) -> str:
     changed = [name for name in numbers if getattr(args, name) != getattr(default, name)]
     words = [f"--{name.replace('_', '-')} {getattr(args, name):g}" for name in changed]
     words += ["--no-anchors"] if args.no_anchors else []
+    words += [f"--split {args.split}"] if args.split != default.split else []
     return " ".join(["python -m benchmarks.identity_table --world data/world", *words])
 
 
 def weights_digest(folder: Path) -> str:
-    """First 12 digits of the SHA-256 of all weights of a folder."""
+    """First 12 digits of the SHA-256 of all weights of a folder, and of what its pipeline does if not told."""
     digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*.safetensors")):
+    for path in sorted([*Path(folder).rglob("*.safetensors"), *Path(folder).glob("model_index.json")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -227,6 +231,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--coded", type=int, default=32, help="clips of one and of two people through the codecs (%(default)s)"
+    )
+    parser.add_argument(
+        "--split", default="test", choices=("test", "validation"), help="whose clips; choose settings on `validation`"
     )
     parser.add_argument("--steps", type=int, default=20, help="denoising steps (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of noise and numbering of the subjects (%(default)s)")

@@ -9,7 +9,7 @@ from accelerate import cpu_offload, cpu_offload_with_hook
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from iap_pipelines import IAPPipeline, IAPTransformer3DModel
+from iap_pipelines import IAPPipeline, IAPTransformer3DModel, Subject
 from tests.pipelines.tiny_people import assert_equal, assert_moved, difference, generate, person, prompt_for, seeded
 
 
@@ -96,13 +96,31 @@ def test_from_pipe_shares_the_parts(pipe, expected):
 
 
 def test_a_checkpoint_has_its_own_guidance(pipe, expected):
-    other = IAPPipeline.from_pipe(pipe, guidance_scale=1.5, audio_guidance_scale=2.5)
+    scales = {
+        "guidance_scale": 1.5,
+        "audio_guidance_scale": 2.5,
+        "face_guidance_scale": 1.2,
+        "voice_guidance_scale": 2.0,
+    }
+    other = IAPPipeline.from_pipe(pipe, **scales)
     other.set_progress_bar_config(disable=True)
     own = generate(other, subjects=[ADA, BEN])
     assert other.guidance_scale == 1.5
-    assert_equal(own, generate(pipe, subjects=[ADA, BEN], guidance_scale=1.5, audio_guidance_scale=2.5))
+    assert_equal(own, generate(pipe, subjects=[ADA, BEN], **scales))
     assert_moved(own, expected)
-    assert_equal(expected, generate(other, subjects=[ADA, BEN], guidance_scale=4.0, audio_guidance_scale=3.0))
+    published = {"guidance_scale": 4.0, "audio_guidance_scale": 3.0}
+    neutral = {"face_guidance_scale": 1.0, "voice_guidance_scale": 1.0}
+    assert_equal(expected, generate(other, subjects=[ADA, BEN], **published, **neutral))
+
+
+def test_its_guidance_towards_references_rests_where_there_are_none(pipe):
+    other = IAPPipeline.from_pipe(pipe, voice_guidance_scale=2.0)
+    other.set_progress_bar_config(disable=True)
+    expected = generate(pipe, subjects=[Subject()])
+    assert_equal(expected, generate(other, subjects=[Subject()]))
+    assert_equal(expected, generate(other, subjects=[Subject()], voice_guidance_scale=2.0))
+    with pytest.raises(ValueError, match="`voice_guidance_scale` has no effect"):
+        generate(other, subjects=[Subject()], voice_guidance_scale=3.0)
 
 
 def test_prompts_can_be_encoded_with_the_text_parts_alone(pipe):

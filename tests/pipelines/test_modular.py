@@ -25,7 +25,8 @@ ADA, BEN = person(1, face_scale=1.5), person(2, voice=None)
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
     pipe = tiny_pipeline()
-    pipe.register_to_config(guidance_scale=2.5, audio_guidance_scale=1.5)  # the blocks have to read them too
+    # The blocks have to read them too.
+    pipe.register_to_config(guidance_scale=2.5, audio_guidance_scale=1.5, voice_guidance_scale=1.5)
     pipe.save_pretrained(folder)
     return str(folder)
 

@@ -149,7 +149,7 @@ CASES = {
     # --- Knobs that would do nothing ---
     "identity scale of nobody": (
         {"subjects": [Subject()], "face_guidance_scale": 2.0},
-        "have no effect without a face or a voice in `subjects`",
+        "`face_guidance_scale` has no effect without a face or a voice in `subjects`",
     ),
     "layers of no branch": (
         {"guidance_scale": 1.0, "audio_guidance_scale": 1.0, "skip_guidance_layers": (1,)},

@@ -1,5 +1,6 @@
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_frozen_parameters_have_no_gradient(config_values):
     trainer.train_step(0, trainer.steps[0])
     with_gradient = {part_of(name) for name, p in trainer.model.named_parameters() if p.grad is not None}
     assert with_gradient == {"audio"}
+
+
+def test_a_number_of_people_that_is_given_twice_comes_twice_an_epoch(config_values):
+    all_clips, weighted, alone = (
+        Counter((clip.clip_id, len(clip.identities)) for clip in make_trainer(config_values, data=data).dataset.clips)
+        for data in ({}, {"num_subjects": [1, 2, 2]}, {"num_subjects": [1]})
+    )
+    assert set(all_clips.values()) == {1} and {people for _, people in all_clips} == {1, 2}
+    assert weighted == {(name, people): people for name, people in all_clips}
+    assert alone == {key: 1 for key in all_clips if key[1] == 1}
 
 
 @pytest.mark.parametrize(("num_steps", "remainder"), [(150, 0.25), pytest.param(800, 0.03, marks=pytest.mark.slow)])

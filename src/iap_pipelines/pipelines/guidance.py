@@ -83,8 +83,9 @@ class GuidancePlan:
         return any(not branch.has_prompt for branch in self.branches)
 
 
-OWN_SCALES = ("guidance_scale", "audio_guidance_scale")
-"""Scales for which every checkpoint has a choice of its own, in its config."""
+IDENTITY_SCALES = ("face_guidance_scale", "voice_guidance_scale")
+SCALES = ("guidance_scale", "audio_guidance_scale", *IDENTITY_SCALES)
+"""Every checkpoint has a choice of its own for these, in its config."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class GuidanceSettings:
         if not isinstance(layers, Sequence) or not all(isinstance(layer, int) for layer in layers):
             raise ValueError(f"`skip_guidance_layers` must be a list of layer numbers, got {layers!r}.")
         object.__setattr__(self, "skip_guidance_layers", tuple(sorted(set(layers))))
-        for name in ("guidance_scale", "audio_guidance_scale", "face_guidance_scale", "voice_guidance_scale"):
+        for name in SCALES:
             scale = getattr(self, name)
             if not isinstance(scale, Real) or not math.isfinite(scale) or scale < 0:
                 raise ValueError(f"`{name}` must be a finite number, 0 or more, got {scale!r}.")
@@ -131,7 +132,7 @@ class GuidanceSettings:
             given: fields by name; those that are `None` or left out are the checkpoint's, or as declared here.
         """
         chosen = {name: value for name, value in given.items() if value is not None}
-        own = {name: config[name] for name in OWN_SCALES}
+        own = {name: config[name] for name in SCALES}
         return cls(**(own | chosen))
 
     @property
@@ -147,13 +148,19 @@ class GuidanceSettings:
     def has_identity_guidance(self) -> bool:
         return self.face_guidance_scale != 1 or self.voice_guidance_scale != 1
 
-    def plan(self, face_scales: Sequence[Sequence[float]], voice_scales: Sequence[Sequence[float]]) -> GuidancePlan:
+    def plan(
+        self,
+        face_scales: Sequence[Sequence[float]],
+        voice_scales: Sequence[Sequence[float]],
+        has_references: bool = True,
+    ) -> GuidancePlan:
         """
         Decide which branches are needed.
 
         Args:
             face_scales: per clip, per subject.
             voice_scales: likewise.
+            has_references: whether anybody has a face or a voice. Without any there is nothing to leave out.
         """
         batch_size = len(face_scales)
         num_subjects = max(map(len, face_scales))
@@ -175,7 +182,7 @@ class GuidanceSettings:
                 torch.full((batch_size,), float(self.guidance_scale)),
                 torch.full((batch_size,), float(self.audio_guidance_scale)),
             )
-        if self.has_identity_guidance:
+        if self.has_identity_guidance and has_references:
             add(
                 Branch(WITHOUT_IDENTITY, identity=IdentityKey(everyone, everyone)),
                 torch.full((batch_size,), float(self.face_guidance_scale)),

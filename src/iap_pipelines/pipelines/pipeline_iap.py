@@ -30,7 +30,13 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 from iap_pipelines.models.transformer_iap import IAPIdentityMemory, IAPTransformer3DModel, LayerMemory, Towers
 from iap_pipelines.pipelines.captions import CaptionInputs, Prompt
 from iap_pipelines.pipelines.fingerprint import check_model, model_fingerprint
-from iap_pipelines.pipelines.guidance import Branch, GuidancePlan, GuidanceSettings, apply_guidance
+from iap_pipelines.pipelines.guidance import (
+    IDENTITY_SCALES,
+    Branch,
+    GuidancePlan,
+    GuidanceSettings,
+    apply_guidance,
+)
 from iap_pipelines.pipelines.identity import (
     EncodedIdentity,
     LoadedIdentity,
@@ -125,6 +131,10 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             time, wants less.
         audio_guidance_scale (`float`, defaults to 3.0):
             Likewise for the sound.
+        face_guidance_scale (`float`, defaults to 1.0):
+            Likewise, how strongly the picture follows all references rather than none.
+        voice_guidance_scale (`float`, defaults to 1.0):
+            Likewise for the sound.
         face_size (`int`, defaults to 512):
             Side of the square that a reference face is cropped to.
         max_voice_seconds (`float`, defaults to 5.0):
@@ -159,6 +169,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         num_inference_steps: int = 50,
         guidance_scale: float = GuidanceSettings.guidance_scale,
         audio_guidance_scale: float = GuidanceSettings.audio_guidance_scale,
+        face_guidance_scale: float = GuidanceSettings.face_guidance_scale,
+        voice_guidance_scale: float = GuidanceSettings.voice_guidance_scale,
         face_size: int = 512,
         max_voice_seconds: float = 5.0,
         max_sequence_length: int = 512,
@@ -182,6 +194,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             audio_guidance_scale=audio_guidance_scale,
+            face_guidance_scale=face_guidance_scale,
+            voice_guidance_scale=voice_guidance_scale,
             face_size=face_size,
             max_voice_seconds=max_voice_seconds,
             max_sequence_length=max_sequence_length,
@@ -289,11 +303,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             raise ValueError(f"`{name}` is for {len(num_subjects)} prompts, but there are {num_prompts}.")
         if not guidance.is_official:
             captions.check_anchors(repeat_rows(num_subjects, num_prompts // len(num_subjects)))
-        if guidance.has_identity_guidance and not people.has_references:
-            raise ValueError(
-                "`face_guidance_scale` and `voice_guidance_scale` have no effect without a face or a voice in "
-                "`subjects`."
-            )
+        asked = [key for key in IDENTITY_SCALES if getattr(guidance, key) not in (1, self.config[key])]
+        if asked and not people.has_references:
+            raise ValueError(f"`{asked[0]}` has no effect without a face or a voice in `subjects`.")
         if isinstance(people, LoadedIdentity):
             self._check_references(people, clip, guidance.is_official)
             return
@@ -304,7 +316,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 f"`identity` was encoded for clips of {held} latent frames and audio latents, but this call makes "
                 f"{wanted}. Encode it with the same `num_frames` and `frame_rate`."
             )
-        for branch in guidance.plan(people.face_scales, people.voice_scales).branches:
+        for branch in guidance.plan(people.face_scales, people.voice_scales, people.has_references).branches:
             memory = people.memory(branch)
             if memory is not None and len(memory.layers) != self.transformer.config.num_layers:
                 raise ValueError(
@@ -847,8 +859,8 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         sigmas: Sequence[float] | None = None,
         guidance_scale: float | None = None,
         audio_guidance_scale: float | None = None,
-        face_guidance_scale: float = 1.0,
-        voice_guidance_scale: float = 1.0,
+        face_guidance_scale: float | None = None,
+        voice_guidance_scale: float | None = None,
         skip_guidance_layers: Sequence[int] = (),
         num_videos_per_prompt: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -884,7 +896,7 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 What the sound should not be like. `negative_prompt` if not given.
             height (`int`, *optional*):
                 Pixels. The checkpoint's own size if not given; so are `width`, `num_frames`, `frame_rate`,
-                `num_inference_steps`, `guidance_scale` and `audio_guidance_scale`.
+                `num_inference_steps` and the four guidance scales.
             width (`int`, *optional*):
                 Pixels.
             num_frames (`int`, *optional*):
@@ -900,9 +912,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
                 scales.
             audio_guidance_scale (`float`, *optional*):
                 Likewise for the sound.
-            face_guidance_scale (`float`, defaults to 1.0):
+            face_guidance_scale (`float`, *optional*):
                 How strongly the picture follows all references rather than none.
-            voice_guidance_scale (`float`, defaults to 1.0):
+            voice_guidance_scale (`float`, *optional*):
                 Likewise for the sound. `Subject.face_scale` and `Subject.voice_scale` do the same for one subject.
             skip_guidance_layers (`tuple[int]`, *optional*):
                 Transformer layers that the unconditional branch leaves out (the published setting is `(11,)`).
@@ -987,7 +999,9 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         audio_scheduler = copy.deepcopy(self.scheduler)
 
         copies = num_clips // len(people.num_subjects)
-        plan = guidance.plan(repeat_rows(people.face_scales, copies), repeat_rows(people.voice_scales, copies))
+        plan = guidance.plan(
+            repeat_rows(people.face_scales, copies), repeat_rows(people.voice_scales, copies), people.has_references
+        )
         self._guidance_scale = guidance.guidance_scale
         self._do_classifier_free_guidance = plan.uses_negative_prompt
         self._attention_kwargs = checked_attention_kwargs(attention_kwargs)

@@ -191,7 +191,7 @@ class DataSettings(StrictModel):
     validation_split: str = "validation"
     """Split of the validation samples."""
     num_subjects: tuple[PositiveInt, ...] | None = None
-    """Clips with these numbers of people; all if not given."""
+    """Clips with these numbers of people, a number given twice twice an epoch; all once if not given."""
     num_views: tuple[PositiveInt, PositiveInt] = (1, 1)
     """Fewest and most pictures per face."""
     voice_latents: tuple[PositiveInt, PositiveInt] = (31, 62)
@@ -376,6 +376,10 @@ class ExportSettings(StrictModel):
     """Default of how strongly the picture follows the caption."""
     audio_guidance_scale: NonNegativeFloat = 3.0
     """Default of how strongly the sound follows the caption."""
+    face_guidance_scale: NonNegativeFloat = 1.0
+    """Default of how strongly the picture follows all references rather than none."""
+    voice_guidance_scale: NonNegativeFloat = 1.0
+    """Default of how strongly the sound follows all references rather than none."""
     face_size: PositiveInt = 96
     """Reference faces are scaled to this many pixels."""
     max_voice_seconds: PositiveFloat = 2.0

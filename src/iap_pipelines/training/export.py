@@ -48,6 +48,8 @@ def build_pipeline(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         audio_guidance_scale=settings.audio_guidance_scale,
+        face_guidance_scale=settings.face_guidance_scale,
+        voice_guidance_scale=settings.voice_guidance_scale,
         face_size=settings.face_size,
         max_voice_seconds=settings.max_voice_seconds,
         max_sequence_length=caption_length,

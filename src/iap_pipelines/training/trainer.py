@@ -203,12 +203,14 @@ class Trainer:
         identities = read_identities(Path(data.folder))
         latents = LatentStore(Path(data.latents))
 
-        def dataset(split: str, settings: SampleSettings) -> IdentityClipDataset:
-            chosen = [clip for clip in clips if clip.split == split and _has(clip, data.num_subjects)]
-            return IdentityClipDataset(chosen, identities, latents, settings)
+        def times_an_epoch(clip: ClipEntry) -> int:
+            return 1 if data.num_subjects is None else data.num_subjects.count(len(clip.identities))
 
-        self.dataset = dataset(
-            data.split,
+        learned = [clip for clip in clips if clip.split == data.split and times_an_epoch(clip)]
+        self.dataset = IdentityClipDataset(
+            [clip for clip in learned for _ in range(times_an_epoch(clip))],
+            identities,
+            latents,
             SampleSettings(
                 target=self.config.stage.target,
                 num_draws=self.config.flow.num_draws,
@@ -222,7 +224,7 @@ class Trainer:
             ),
         )
         lora = self.config.lora
-        if lora is not None and any(len(clip.identities) > 1 for clip in self.dataset.clips):
+        if lora is not None and any(len(clip.identities) > 1 for clip in learned):
             raise ValueError("`lora` learns from clips with one person each: give `num_subjects: [1]`.")
         settings = self.config.optimization
         self.steps = TrainingSteps(
@@ -239,13 +241,14 @@ class Trainer:
         )
         self.results = None
         if self.config.export is not None or self.config.lora is not None:
-            self.results = RunResults(self.config, self.tokenizer, self.dataset.clips, self.learning, self._publish)
+            self.results = RunResults(self.config, self.tokenizer, learned, self.learning, self._publish)
         self.validator = None
         if self.config.validation is not None:
             if self.results is None:
                 raise ValueError("`validation` needs `export`, which says where the codecs are.")
-            held_out = dataset(data.validation_split, validation_settings(self.config))
-            self.validator = Validator(held_out, self.config, self.tokenizer, self.output / "validation")
+            held_out = [clip for clip in clips if clip.split == data.validation_split and times_an_epoch(clip)]
+            dataset = IdentityClipDataset(held_out, identities, latents, validation_settings(self.config))
+            self.validator = Validator(dataset, self.config, self.tokenizer, self.output / "validation")
 
     def _resume(self) -> None:
         path = latest_checkpoint(self._checkpoints)
@@ -384,7 +387,3 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
             f"`mixed_precision` must be 'no' or 'bf16', but the launcher asks for {accelerator.mixed_precision!r}."
         )
     return accelerator
-
-
-def _has(clip: ClipEntry, num_subjects: tuple[int, ...] | None) -> bool:
-    return num_subjects is None or len(clip.identities) in num_subjects

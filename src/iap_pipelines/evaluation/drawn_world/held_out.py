@@ -27,7 +27,7 @@ CONDITIONS = {"both": (True, True), "face": (True, False), "voice": (False, True
 
 @dataclass(frozen=True)
 class Scene:
-    """A test clip of the world, and what a generator is asked for in its place."""
+    """A clip of the world, and what a generator is asked for in its place."""
 
     clip_index: int
     identities: tuple[int, ...]
@@ -53,25 +53,26 @@ class Gallery(NamedTuple):
     """unit vectors `[G, D]`"""
 
 
-def choose_scenes(world: World, num_people: int, count: int, seed: int) -> list[Scene]:
+def choose_scenes(world: World, num_people: int, count: int, seed: int, split: str = "test") -> list[Scene]:
     """
-    Test clips with so many people, everybody's first one before anybody's second.
+    Clips of a split with so many people, everybody's first one before anybody's second.
 
     Args:
-        world: whose test split is asked.
+        world: that the people live in.
         num_people: 1 or 2.
         count: of scenes.
         seed: of the numbering of the subjects.
+        split: `train`, `validation` or `test`.
 
     Raises:
         ValueError: if the world has fewer such clips.
     """
-    own_clips = clips_by_person(world, "test", num_people)
+    own_clips = clips_by_person(world, split, num_people)
     rounds = max(map(len, own_clips))
     indices = [clips[turn] for turn in range(rounds) for clips in own_clips if turn < len(clips)]
     if len(indices) < count:
         raise ValueError(
-            f"`count` must be at most {len(indices)}, the world's test clips of {num_people}; got {count}."
+            f"`count` must be at most {len(indices)}, the world's {split} clips of {num_people}; got {count}."
         )
     return [_scene(world, index, seed) for index in indices[:count]]
 

@@ -94,7 +94,7 @@ class IAPDenoiseStep(ModularPipelineBlocks):
         num_clips = block_state.prompt_embeds.shape[0]
         identity = block_state.identity.expand(num_clips).to(device, dtype)
         components._bound_adapters = identity.adapters
-        plan = guidance.plan(identity.face_scales, identity.voice_scales)
+        plan = guidance.plan(identity.face_scales, identity.voice_scales, identity.has_references)
         embeds = {name: getattr(block_state, name) for name in _EMBEDS}
         self._check_embeds(components, embeds, guidance)
         caption_memories = components._remember_captions(

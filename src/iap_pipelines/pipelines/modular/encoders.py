@@ -189,7 +189,7 @@ class IAPIdentityEncoderStep(ModularPipelineBlocks):
         encoded = components._encode_people(
             people,
             clip,
-            guidance.plan(people.face_scales, people.voice_scales).branches,
+            guidance.plan(people.face_scales, people.voice_scales, people.has_references).branches,
             guidance.is_official,
             block_state.generator,
             checked_attention_kwargs(block_state.attention_kwargs),

@@ -7,7 +7,7 @@ import torch
 from diffusers.modular_pipelines import ModularPipeline
 from diffusers.modular_pipelines.modular_pipeline_utils import ConfigSpec, InputParam
 
-from iap_pipelines.pipelines.guidance import OWN_SCALES, GuidanceSettings
+from iap_pipelines.pipelines.guidance import SCALES, GuidanceSettings
 
 
 GUIDANCE = (
@@ -18,9 +18,11 @@ GUIDANCE = (
     ),
     InputParam("audio_guidance_scale", type_hint=float, description="Likewise, sound."),
     InputParam(
-        "face_guidance_scale", type_hint=float, default=1.0, description="How strongly pictures follow references."
+        "face_guidance_scale",
+        type_hint=float,
+        description="How strongly pictures follow all references; the checkpoint's own choice if not given.",
     ),
-    InputParam("voice_guidance_scale", type_hint=float, default=1.0, description="Likewise, sound."),
+    InputParam("voice_guidance_scale", type_hint=float, description="Likewise, sound."),
     InputParam(
         "skip_guidance_layers", type_hint=tuple, default=(), description="Layers that the negative prompts leave out."
     ),
@@ -49,7 +51,7 @@ CLIP_CONFIGS = (
     ConfigSpec("num_frames", default=121),
     ConfigSpec("frame_rate", default=24.0),
 )
-GUIDANCE_CONFIGS = tuple(ConfigSpec(name, default=getattr(GuidanceSettings, name)) for name in OWN_SCALES)
+GUIDANCE_CONFIGS = tuple(ConfigSpec(name, default=getattr(GuidanceSettings, name)) for name in SCALES)
 
 
 def guidance_settings(components: ModularPipeline, block_state: Any) -> GuidanceSettings:
