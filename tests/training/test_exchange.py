@@ -47,5 +47,16 @@ def test_loss_is_high_where_exchanged_references_predict_as_well():
 def test_samples_without_others_do_not_count():
     true, exchanged = torch.tensor([0.5, 0.5, 0.9, 0.9]), torch.tensor([0.5, 0.5, 0.1, 0.1])
     loss = exchange_loss(true, exchanged, torch.tensor([True, False]))
-    assert loss == pytest.approx(MARGIN * math.log(2))
+    assert loss == pytest.approx(MARGIN * math.log(2) / 2)
     assert exchange_loss(true, exchanged, torch.tensor([False, False])) == 0
+
+
+def test_parts_of_a_batch_add_up_to_it():
+    generator = torch.Generator().manual_seed(0)
+    true, exchanged = torch.rand(2, 8, generator=generator)
+    has_others = torch.tensor([True, False, True, True])
+    parts = [
+        exchange_loss(true[part], exchanged[part], has_others[h])
+        for part, h in ((slice(0, 4), slice(0, 2)), (slice(4, 8), slice(2, 4)))
+    ]
+    assert sum(parts) / 2 == pytest.approx(exchange_loss(true, exchanged, has_others))

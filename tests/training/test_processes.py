@@ -28,8 +28,9 @@ def long_values(config_values):
 
 @pytest.fixture
 def shared_values(long_values):
-    """As long as two processes need not exchange gradients for too long."""
-    return with_steps(long_values, SHARED_STEPS)
+    """As long as two processes need not exchange gradients for too long, with every part of the loss."""
+    values = with_steps(long_values, SHARED_STEPS)
+    return values | {"flow": values["flow"] | {"motion_weight": 1.0, "exchange_weight": 1.0}}
 
 
 def with_steps(values, steps):
@@ -48,7 +49,7 @@ def metrics(values):
 def assert_similar_losses(one, other):
     assert len(metrics(one)) == len(metrics(other)) == SHARED_STEPS
     for line, expected in zip(metrics(one), metrics(other), strict=True):
-        for name in ("video_loss", "audio_loss"):
+        for name in ("video_loss", "audio_loss", "motion_loss", "exchange_loss"):
             assert line[name] == pytest.approx(expected[name], rel=5e-3), line["step"]
 
 

@@ -76,14 +76,14 @@ def test_exchanged_references_are_looked_at_where_there_are_others(trainer):
     dataset = trainer.dataset
     numbers = {len(clip.identities): index for index, clip in enumerate(dataset.clips)}
 
-    def losses(people):
+    def losses(people, **changed):
         sample = dataset.sample(numbers[people], np.random.default_rng(1))
         noise = stack_draws([draw_noise(sample, trainer.config.flow, np.random.default_rng(1))])
-        return trainer.model(collate([sample], trainer.tokenizer, 40), noise)
+        return trainer.model(collate([sample], trainer.tokenizer, 40)._replace(**changed), noise)
 
     assert losses(2).exchange is None
     trainer.model.looks_at_exchanged = True
-    assert losses(1).exchange == 0
+    assert losses(1).exchange == losses(2, identity=None).exchange == 0
     exchange = losses(2).exchange
     assert exchange > 0
     exchange.backward()

@@ -61,8 +61,8 @@ def exchange_loss(true: Tensor, exchanged: Tensor, has_others: Tensor) -> Tensor
         has_others: bool `[B]`, whether there was anybody to exchange with.
 
     Returns:
-        The mean over samples with others (scalar), 0 without any: falls from `MARGIN * log(2)` at chance to 0.
+        The mean over all samples (scalar), with 0 for those without others: parts of a batch add up to it. Falls from
+        `MARGIN * log(2)` at chance to 0.
     """
     loss = MARGIN * F.softplus((true - exchanged) / MARGIN)
-    weight = has_others.repeat_interleave(len(true) // len(has_others)).to(loss)
-    return (loss * weight).sum() / weight.sum().clamp(min=1)
+    return (loss * has_others.repeat_interleave(len(true) // len(has_others))).mean()

@@ -83,10 +83,11 @@ class IAPTrainingModel(nn.Module):
         predictions = self.predict(batch, *noisy)
         errors = _errors(predictions, targets)
         losses = FlowLosses(*errors, motion=None if video is None else motion_error(predictions[0], targets[0]))
-        if not self.looks_at_exchanged or batch.identity is None:
+        if not self.looks_at_exchanged:
             return losses
-        has_others = num_subjects(batch.identity) > 1
-        if not has_others.any() and not self.runs_conditions_along:
+        has_others = None if batch.identity is None else num_subjects(batch.identity) > 1
+        if has_others is None or not (has_others.any() or self.runs_conditions_along):
+            # Not left out: processes that log together have the same losses.
             return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
         exchanged = batch._replace(identity=exchange_references(batch.identity))
         pairs = zip(errors, _errors(self.predict(exchanged, *noisy), targets), strict=True)
