@@ -9,6 +9,8 @@ Values are means with 95 % intervals over people (over clips for a single one); 
 
     python -m benchmarks.personal_likeness --world data/world --people 8
 
+Settings are chosen on other people: `--split validation`, with `--set` for those of the run that learns.
+
 Adapters and measurements lie in `--output`: stop it at any moment, start it again, and it goes on. Each adapter's card
 gets its own scores, with intervals over clips; `--results` writes those of all as rows of a card in model_cards/.
 """
@@ -16,14 +18,16 @@ gets its own scores, with intervals over clips; `--results` writes those of all 
 import argparse
 import gc
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import yaml
 from tqdm import tqdm
 
 from benchmarks.identity_table import Notebook
@@ -51,7 +55,9 @@ from iap_pipelines.training.trainer import Trainer
 
 
 WITHOUT, WITH = COLUMNS = ("references alone", "with the adapter")
+DIFFERENCE = "difference"
 REAL = "clips as drawn"
+MEASURED_WITH = ("split", "clips", "inference_steps", "voice_guidance_scale", "seed")
 
 
 class Task(NamedTuple):
@@ -112,12 +118,12 @@ ROWS = (
 
 def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Scene]:
     """
-    What other people's test clips say and show, with this person in their place.
+    What clips of other people of the same split say and show, with this person in their place.
 
     Raises:
         ValueError: if too few say anything else than the person's own clips.
     """
-    every = _every_scene(world, seed)
+    every = _every_scene(world, person, seed)
     known = {scene.words for scene in every if scene.identities == (person,)}
     # From the next person on, so that people get different prompts.
     per_person = world.config.clips_per_identity
@@ -136,12 +142,13 @@ def choose_prompts(world: World, person: int, count: int, seed: int) -> list[Sce
 
 def own_scenes(world: World, person: int, seed: int) -> list[Scene]:
     """The clips in which a person is alone."""
-    return [scene for scene in _every_scene(world, seed) if scene.identities == (person,)]
+    return [scene for scene in _every_scene(world, person, seed) if scene.identities == (person,)]
 
 
-def _every_scene(world: World, seed: int) -> list[Scene]:
-    """All test clips of one person."""
-    return choose_scenes(world, 1, sum(map(len, clips_by_person(world, "test", 1))), seed)
+def _every_scene(world: World, person: int, seed: int) -> list[Scene]:
+    """All clips of one person in the split that a person belongs to."""
+    split = world.split_of(person)
+    return choose_scenes(world, 1, sum(map(len, clips_by_person(world, split, 1))), seed, split)
 
 
 def learn(person: int, args: argparse.Namespace) -> Path:
@@ -153,9 +160,14 @@ def learn(person: int, args: argparse.Namespace) -> Path:
         # The gallery is made of the other faces and voices.
         found = FoundClips(found.clips[: args.clips], found.faces[:1], found.voices[:1])
         clips = prepare_personal_clips(found, str(args.model), name, output)
-        Trainer(identity_config(clips, str(args.model), name, output, {"optimization.steps": args.steps})).run()
+        Trainer(identity_config(clips, str(args.model), name, output, overrides_of(args))).run()
         gc.collect()
     return output / "lora"
+
+
+def overrides_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the run that learns, by dotted key, in place of those of `iap train-identity`."""
+    return {key: yaml.safe_load(value) for key, value in (entry.split("=", maxsplit=1) for entry in args.set)}
 
 
 class Maker:
@@ -181,6 +193,7 @@ class Maker:
             [subject],
             num_inference_steps=self.args.inference_steps,
             generator=torch.Generator().manual_seed(seed),
+            voice_guidance_scale=self.args.voice_guidance_scale,
         )
         return (output.frames[0] * 255).round().astype(np.uint8), output.audio[0, 0].numpy()
 
@@ -241,15 +254,30 @@ def compare(measured: report.Measurements, gallery: Gallery, *, by_clip: bool = 
 
 
 def card_scores(comparisons: Sequence[Comparison], on: str, command: str) -> list[dict[str, str]]:
-    """Rows of a model card: both columns of every measure."""
+    """Rows of a model card: both columns of every measure, and their difference clip by clip."""
     rows = []
     for entry in comparisons:
-        for column, interval in zip(COLUMNS, (entry.without, entry.with_adapter), strict=True):
-            value, ends = report.value_and_interval(interval, is_share=entry.row.is_share)
+        intervals = (entry.without, entry.with_adapter, entry.difference)
+        for column, interval in zip((*COLUMNS, DIFFERENCE), intervals, strict=True):
+            value, ends = report.value_and_interval(
+                interval, is_share=entry.row.is_share, is_difference=column == DIFFERENCE
+            )
             name = f"{entry.row.name}, {column}"
             row = {"name": name, "value": value, "interval": ends, "better": "higher", "on": on, "command": command}
             rows.append(row)
     return rows
+
+
+def command_of(args: argparse.Namespace) -> str:
+    """What to type to measure the same again."""
+    parts = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name in ("people", "clips", "prompts", "seed")]
+    if args.split != "test":
+        parts.append(f"--split {args.split}")
+    if args.voice_guidance_scale is not None:
+        parts.append(f"--voice-guidance-scale {args.voice_guidance_scale}")
+    if args.set:
+        parts.append("--set " + " ".join(map(shlex.quote, args.set)))
+    return " ".join(["python -m benchmarks.personal_likeness --world data/world", *parts])
 
 
 def settings_of(args: argparse.Namespace, world: World, transformer: torch.nn.Module) -> dict:
@@ -259,7 +287,8 @@ def settings_of(args: argparse.Namespace, world: World, transformer: torch.nn.Mo
         "model_fingerprint": model_fingerprint(transformer),
         "recognisers": str(args.recognisers),
         "world": {name: getattr(world.config, name) for name in ("num_identities", "clips_per_identity", "seed")},
-        **{name: getattr(args, name) for name in ("clips", "steps", "inference_steps", "seed")},
+        "run": overrides_of(args),
+        **{name: getattr(args, name) for name in MEASURED_WITH},
     }
 
 
@@ -269,10 +298,16 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="pipeline folder; the embedded one")
     parser.add_argument("--recognisers", type=Path, default=EMBEDDED_RECOGNISERS, help="the embedded ones")
     parser.add_argument("--output", type=Path, default=Path("runs/personal_likeness"), help="(%(default)s)")
-    parser.add_argument("--people", type=int, default=8, help="test people who get an adapter (%(default)s)")
-    parser.add_argument("--clips", type=int, default=6, help="of each to learn from (%(default)s)")
+    parser.add_argument("--people", type=int, default=8, help="people who get an adapter (%(default)s)")
+    parser.add_argument(
+        "--split", default="test", choices=("test", "validation"), help="whose; choose settings on `validation`"
+    )
+    parser.add_argument("--clips", type=int, default=7, help="of each to learn from (%(default)s)")
     parser.add_argument("--prompts", type=int, default=6, help="clips of each to make, twice (%(default)s)")
-    parser.add_argument("--steps", type=int, default=200, help="optimizer steps per adapter (%(default)s)")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="as of `iap train-identity`; its own if not given"
+    )
+    parser.add_argument("--voice-guidance-scale", type=float, help="the checkpoint's own if not given")
     parser.add_argument("--inference-steps", type=int, default=20, help="denoising steps (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of noise (%(default)s)")
     parser.add_argument("--results", type=Path, help="JSON file to write for a card in model_cards/")
@@ -284,7 +319,7 @@ def main() -> None:
     args = parse_arguments()
     set_threads(args.threads)
     world = load_world(args.world)
-    people = world.identities("test")[: args.people]
+    people = world.identities(args.split)[: args.people]
     recognisers, maker = DrawnWorldRecognisers.from_pretrained(args.recognisers), Maker(world, args)
     notebook = Notebook(args.output, settings_of(args, world, maker.pipe.transformer))
     tasks: list[Task] = []
@@ -297,7 +332,7 @@ def main() -> None:
     gallery = make_gallery(world, recognisers, [*world.identities("test"), *world.identities("validation")])
     comparisons = compare(measured, gallery, by_clip=len(people) == 1)
     table = markdown_table(
-        ["held-out prompts", *COLUMNS, "difference", REAL],
+        ["held-out prompts", *COLUMNS, DIFFERENCE, REAL],
         [
             [
                 entry.row.name,
@@ -309,13 +344,10 @@ def main() -> None:
         ],
     )
     note = (
-        f"{len(people)} people, {args.clips} clips of each to learn from, {args.steps} steps; {args.prompts} prompts "
-        f"for each, {args.inference_steps} denoising steps, seed {args.seed}."
+        f"{len(people)} {args.split} people, {args.clips} clips of each to learn from; {args.prompts} prompts for "
+        f"each, {args.inference_steps} denoising steps, seed {args.seed}."
     )
-    command = "python -m benchmarks.personal_likeness --world data/world" + "".join(
-        f" --{name.replace('_', '-')} {getattr(args, name)}"
-        for name in ("people", "clips", "prompts", "steps", "seed")
-    )
+    command = command_of(args)
     for person in people:
         own = {column: [entry for entry in measured[column] if entry[0].identities == (person,)] for column in COLUMNS}
         scores = card_scores(

@@ -69,7 +69,7 @@ def test_the_adapter_alone_makes_the_difference(folder, world, tmp_path):
     tiny_pipeline(num_layers=2).save_pretrained(tmp_path / "model")
     args = parse_arguments(
         [f"--world={folder}", f"--model={tmp_path / 'model'}", f"--output={tmp_path / 'out'}"]
-        + ["--clips=2", "--steps=2", "--inference-steps=1"]
+        + ["--clips=2", "--inference-steps=1", "--set", "optimization.steps=2", "optimization.batch_size=1"]
     )
     person = world.identities("test")[0]
     adapter = learn(person, args)
@@ -119,8 +119,10 @@ def test_both_columns_and_their_difference(world):
     assert compare(measured | {REAL: measured[WITH][:1]}, gallery)[0].real.value == 1.0
 
     rows = card_scores(compare(measured, gallery), "some clips", "python -m x")
-    assert [row["name"] for row in rows] == [f"{row.name}, {column}" for row in ROWS for column in COLUMNS]
+    columns = (*COLUMNS, "difference")
+    assert [row["name"] for row in rows] == [f"{row.name}, {column}" for row in ROWS for column in columns]
     assert (rows[1]["value"], rows[1]["interval"]) == ("100 %", "100 to 100 %")
+    assert (rows[2]["value"], rows[2]["interval"]) == ("+50 %", "+50 to +50 %")
 
 
 def test_silence_is_like_nobody(world):

@@ -1,4 +1,4 @@
-"""The commands of the README that make, share and reuse a person, run as they stand there, against a Hub."""
+"""What the READMEs say about sharing, run as it stands there, against a Hub."""
 
 import argparse
 import re
@@ -7,9 +7,11 @@ import shutil
 
 import pytest
 
-from iap_pipelines.assets import example_subjects
+from iap_pipelines.assets import EMBEDDED_CHECKPOINT, example_subjects
 from iap_pipelines.cli import main, parse_subject
+from iap_pipelines.hub.remote_code import REMOTE_CODE_REVISION
 from iap_pipelines.media import read_video
+from tests.readme_blocks import collect_blocks, run_python
 
 
 def commands(repository):
@@ -34,6 +36,24 @@ def test_four_commands(hub, repository, tmp_path, monkeypatch, capsys):
     assert hub.model("your-name/ada").is_private
     video, audio = read_video("clip.mp4")
     assert video.num_frames == 25 and audio is not None
+
+
+def test_pipelines_and_blocks(hub, repository, tmp_path, monkeypatch):
+    """Every fenced block of the room's README, one after the other."""
+    ada = example_subjects()[0]
+    shutil.copyfile(ada.face, tmp_path / "ada.png")
+    shutil.copyfile(ada.voice, tmp_path / "ada.wav")
+    shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "iap")
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for block in collect_blocks((repository / "src/iap_pipelines/hub/README.md").read_text(encoding="utf-8")):
+        if block.language == "python":
+            run_python([block], namespace)
+        else:
+            assert all(main(words) == 0 for _, *words in block.commands)
+    assert {"main", REMOTE_CODE_REVISION} <= set(hub.model("your-name/iap").branches)
+    assert type(namespace["pipe"]).__module__.startswith("diffusers_modules.") and namespace["ada"].has_voice
+    assert namespace["frames"].shape == (1, 25, 96, 96, 3)
 
 
 def test_an_identity_brings_everything_but_scales(capsys):

@@ -237,14 +237,16 @@ def with_ends(interval: Interval, *, is_share: bool, is_difference: bool = False
     return f"{value}{unit}" + (f" [{', '.join(ends)}]" if ends else "")
 
 
-def value_and_interval(interval: Interval, *, is_share: bool) -> tuple[str, str]:
+def value_and_interval(interval: Interval, *, is_share: bool, is_difference: bool = False) -> tuple[str, str]:
     """
     A value and its interval, each by itself; the interval is empty where there is none.
 
     >>> value_and_interval(Interval(0.9375, 0.81, 1.0), is_share=True)
     ('94 %', '81 to 100 %')
+    >>> value_and_interval(Interval(-0.02, -0.06, 0.01), is_share=False, is_difference=True)
+    ('-0.02', '-0.06 to +0.01')
     """
-    value, ends, unit = _numbers(interval, is_share, "")
+    value, ends, unit = _numbers(interval, is_share, "+" if is_difference else "")
     return f"{value}{unit}", f"{' to '.join(ends)}{unit}" if ends else ""
 
 
