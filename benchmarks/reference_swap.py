@@ -26,7 +26,6 @@ from iap_pipelines.data.clip_folder import read_clips, read_identities
 from iap_pipelines.data.conditions import ConditionDropout
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.data.training_dataset import IdentityClipDataset, SampleSettings, TrainingBatch, collate
-from iap_pipelines.training.exchange import exchange_references
 from iap_pipelines.training.flow_matching import add_noise, mean_squared_error, velocity
 from iap_pipelines.training.training_model import IAPTrainingModel
 
@@ -55,6 +54,7 @@ def pairs_of(args: argparse.Namespace) -> IdentityClipDataset:
         ConditionDropout(appearance=1.0),
         ordered_slots=float(args.ordered),
         silent_companions=float(args.companions),
+        exchanges=True,
     )
     return IdentityClipDataset(clips[: args.clips], read_identities(args.data), LatentStore(args.latents), settings)
 
@@ -89,9 +89,8 @@ def _errors(
         None if target is None else add_noise(target, *pair)
         for target, *pair in zip(targets, noise, levels, strict=True)
     ]
-    exchanged = exchange_references(batch.identity)
     true = model.predict(batch, *noisy, *levels)
-    swapped = model.predict(batch._replace(identity=exchanged), *noisy, *levels)
+    swapped = model.predict(batch._replace(identity=batch.exchanged), *noisy, *levels)
     return {
         kind: Errors(*(mean_squared_error(predicted, velocity(target, drawn)) for predicted in pair))
         for kind, target, drawn, *pair in zip(("face", "voice"), targets, noise, true, swapped, strict=True)

@@ -17,6 +17,7 @@ from iap_pipelines.data.training_dataset import (
     collate,
     pad_references,
 )
+from iap_pipelines.pipelines.identity import SubjectLatents
 from iap_pipelines.types import StructuredCaption
 from tests.pipelines.tiny_components import tiny_tokenizer
 
@@ -65,6 +66,46 @@ def test_padding_references_are_seen_by_nobody_and_shaped_as_true_ones(dataset):
     assert not padded.face_mask.any() and not padded.voice_mask.any()
     kept = pad_references(batch, dataset.padding_references()).identity
     assert all(one is other for one, other in zip(kept, batch.identity, strict=True))
+
+
+def test_exchanged_references_are_those_of_somebody_else(tmp_path):
+    names = ("ada", "ben", "cleo")
+    people = {name: IdentityEntry(name, "train", (Path("f.png"),), (Path("v.wav"),)) for name in names}
+    both = "Scene: room. <S1>: left, woman. <S2>: right, man."
+    clips = [
+        ClipEntry("one", Path("c.mp4"), "train", 32, 32, 5, 12.5, ("ada",), "Scene: room. <S1>: center, woman."),
+        ClipEntry("two", Path("c.mp4"), "train", 32, 48, 5, 12.5, ("ben", "cleo"), both),
+    ]
+    tensors = {f"{clip.clip_id}/video": torch.randn(4, 2, 2, clip.width // 16) for clip in clips}
+    tensors |= {f"{clip.clip_id}/audio": torch.randn(12, 6) for clip in clips}
+    for number, name in enumerate(names):
+        tensors |= {f"{name}/faces": torch.full((1, 4, 2, 2), number), f"{name}/voice_0": torch.full((6, 6), number)}
+    LatentShardWriter(tmp_path, {}).write("all", {name: tensor.float() for name, tensor in tensors.items()})
+
+    def drawn(index, seed, exchanges=True, clips=clips, **dropout):
+        settings = SampleSettings("clips", 1, (1, 1), (2, 6), ConditionDropout(**dropout), exchanges=exchanges)
+        dataset = IdentityClipDataset(clips, people, LatentStore(tmp_path), settings)
+        return dataset.sample(index, np.random.default_rng(seed))
+
+    def seen(subjects):
+        return [(float(subject.faces.mean()), float(subject.voice.mean())) for subject in subjects]
+
+    assert {tuple(seen(drawn(0, seed).exchanged)) for seed in range(20)} == {((1, 1),), ((2, 2),)}
+    pair = drawn(1, 0)
+    assert seen(pair.exchanged) == seen(pair.subjects)[::-1]
+    assert drawn(0, 0, exchanges=False).exchanged is None
+    assert seen(drawn(0, 0, exchanges=False).subjects) == seen(drawn(0, 0).subjects) == [(0, 0)]
+    assert drawn(0, 0, clips=clips[:1]).exchanged == ()
+
+    faceless = drawn(0, 0, face=1.0).exchanged[0]
+    assert faceless.faces is None and faceless.voice is not None
+    nobody = drawn(0, 0, identity=1.0)
+    batch = collate([nobody, drawn(0, 1), nobody], tiny_tokenizer(), 24)
+    assert batch.has_exchanged.tolist() == [False, True, False]
+    alone = collate([nobody], tiny_tokenizer(), 24)
+    assert alone.exchanged is None and alone.has_exchanged.tolist() == [False]
+    padding = SubjectLatents(torch.zeros(1, 4, 2, 2), torch.zeros(2, 6))
+    assert not pad_references(alone, padding).exchanged.voice_mask.any()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from iap_pipelines.data.training_dataset import collate
 from iap_pipelines.models.transformer_iap import IAPIdentityInputs
+from iap_pipelines.pipelines.identity import SubjectLatents
 from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.exchange import MARGIN
 from iap_pipelines.training.noise import draw_noise, stack_draws
 from iap_pipelines.training.trainer import Trainer
 
@@ -72,19 +77,25 @@ def test_a_batch_of_two_equals_two_batches_of_one(trainer, config_values):
         torch.testing.assert_close(given[1], expected[1][part], atol=1e-5, rtol=1e-4)
 
 
-def test_exchanged_references_are_looked_at_where_there_are_others(trainer):
+@pytest.mark.parametrize("people", [1, 2])
+def test_the_prediction_with_somebody_elses_references_is_looked_at(trainer, people):
     dataset = trainer.dataset
-    numbers = {len(clip.identities): index for index, clip in enumerate(dataset.clips)}
+    dataset.settings = replace(dataset.settings, exchanges=True)
+    index = next(index for index, clip in enumerate(dataset.clips) if len(clip.identities) == people)
+    sample = dataset.sample(index, np.random.default_rng(1))
+    noise = stack_draws([draw_noise(sample, trainer.config.flow, np.random.default_rng(1))])
 
-    def losses(people, **changed):
-        sample = dataset.sample(numbers[people], np.random.default_rng(1))
-        noise = stack_draws([draw_noise(sample, trainer.config.flow, np.random.default_rng(1))])
-        return trainer.model(collate([sample], trainer.tokenizer, 40)._replace(**changed), noise)
+    def exchange(*samples):
+        return trainer.model(collate(samples, trainer.tokenizer, 40), noise).exchange
 
-    assert losses(2).exchange is None
-    trainer.model.looks_at_exchanged = True
-    assert losses(1).exchange == losses(2, identity=None).exchange == 0
-    exchange = losses(2).exchange
-    assert exchange > 0
-    exchange.backward()
+    assert exchange(sample._replace(exchanged=None)) is None
+    nobody = (SubjectLatents(),) * people
+    assert exchange(sample._replace(exchanged=nobody)) == exchange(sample._replace(exchanged=())) == 0
+    assert exchange(sample._replace(subjects=nobody, exchanged=nobody)) == 0
+    loss = exchange(sample)
+    loss.backward()
     assert trainer.model.transformer.identity_embedding.weight.grad.abs().sum() > 0
+    # Nothing changes, so the loss of both towers is where it is at chance.
+    at_chance = pytest.approx(2 * MARGIN * math.log(2), rel=1e-5)
+    assert exchange(sample._replace(exchanged=sample.subjects)).item() == at_chance
+    assert loss.item() != at_chance

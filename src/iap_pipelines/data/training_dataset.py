@@ -6,7 +6,7 @@ rows and columns, L audio latents, l latents of one recording, T caption tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class TrainingSample(NamedTuple):
     caption: str
     subjects: tuple[SubjectLatents, ...]
     """in the order of their slots"""
+    exchanged: tuple[SubjectLatents, ...] | None = None
+    """the same subjects with somebody else's references; empty if there is nobody else, `None` if not wanted"""
 
 
 class TrainingBatch(NamedTuple):
@@ -57,6 +59,10 @@ class TrainingBatch(NamedTuple):
     """references of B samples, `None` if nobody has any"""
     num_draws: int
     """R"""
+    exchanged: IAPIdentityInputs | None = None
+    """references with which everybody is taken for somebody else, `None` if nobody has any"""
+    has_exchanged: Tensor | None = None
+    """bool `[B]`, which samples have references in `exchanged`; `None` if not wanted"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class SampleSettings:
             instead of at random.
         silent_companions: how often a clip of one person gets a second one who says nothing but whose voice is a
             reference too (`audio` only: nobody is seen).
+        exchanges: whether samples also bring somebody else's references for everybody: of the next subject, or of a
+            stranger for who is alone.
 
     Raises:
         ValueError: if there are silent companions but pictures are learned.
@@ -91,6 +99,7 @@ class SampleSettings:
     anchors: bool = True
     ordered_slots: float = 0.0
     silent_companions: float = 0.0
+    exchanges: bool = False
 
     def __post_init__(self) -> None:
         if self.silent_companions and self.target != "audio":
@@ -171,7 +180,8 @@ class IdentityClipDataset:
             voice = self._voice(clip, subject, generator) if with_voice else None
             subjects.append(SubjectLatents(faces, voice))
         caption = drawn.caption if self.settings.anchors else without_anchors(drawn.caption)
-        return TrainingSample(self._video(clip, generator), self._audio(clip), caption, tuple(subjects))
+        exchanged = self._exchanged(clip, subjects, generator) if self.settings.exchanges else None
+        return TrainingSample(self._video(clip, generator), self._audio(clip), caption, tuple(subjects), exchanged)
 
     def _order(self, clip: ClipEntry, generator: np.random.Generator) -> tuple[int, ...] | None:
         """An order that is not random, now and then."""
@@ -179,12 +189,29 @@ class IdentityClipDataset:
             return None
         return speaking_order(clip.caption) if self.learns_audio else tuple(range(len(clip.identities)))
 
+    def _stranger(self, clip: ClipEntry, generator: np.random.Generator) -> str | None:
+        """Somebody who is not the one person of the clip."""
+        others = [name for name in self._people if name != clip.identities[0]]
+        return others[int(generator.integers(len(others)))] if others else None
+
+    def _exchanged(
+        self, clip: ClipEntry, subjects: Sequence[SubjectLatents], generator: np.random.Generator
+    ) -> tuple[SubjectLatents, ...]:
+        if len(subjects) > 1:
+            return (*subjects[1:], subjects[0])
+        stranger = self._stranger(clip, generator)
+        if stranger is None or self.settings.references == "target":
+            return ()
+        elsewhere = replace(clip, identities=(stranger,))
+        faces = None if subjects[0].faces is None else self._faces(elsewhere, 0, generator)
+        voice = None if subjects[0].voice is None else self._voice(elsewhere, 0, generator)
+        return (SubjectLatents(faces, voice),)
+
     def _with_companion(self, clip: ClipEntry, generator: np.random.Generator) -> ClipEntry:
         """The clip, now and then with somebody from another clip who listens."""
-        others = [name for name in self._people if name != clip.identities[0]]
-        if not others or generator.random() >= self.settings.silent_companions:
+        if len(self._people) == 1 or generator.random() >= self.settings.silent_companions:
             return clip
-        companion = others[int(generator.integers(len(others)))]
+        companion = self._stranger(clip, generator)
         caption = with_silent_companion(
             clip.caption,
             self.settings.dropout.generic_appearance,
@@ -324,7 +351,15 @@ def collate(
         attention_mask=tokens.attention_mask,
         identity=collate_identity([sample.subjects for sample in samples]),
         num_draws=len(targets[0]),
+        **_collate_exchanged([sample.exchanged for sample in samples]),
     )
+
+
+def _collate_exchanged(samples: Sequence[tuple[SubjectLatents, ...] | None]) -> dict[str, Any]:
+    if samples[0] is None:
+        return {}
+    given = [any(subject.faces is not None or subject.voice is not None for subject in sample) for sample in samples]
+    return {"exchanged": collate_identity(samples), "has_exchanged": torch.tensor(given)}
 
 
 def pad_references(batch: TrainingBatch, padding: SubjectLatents) -> TrainingBatch:
@@ -335,8 +370,15 @@ def pad_references(batch: TrainingBatch, padding: SubjectLatents) -> TrainingBat
         batch: of any number of samples.
         padding: a face `[1, C, h, w]` and a voice `[1, C_audio]`, or `None` for what no batch has.
     """
-    inputs = batch.identity or IAPIdentityInputs()
     count = len(batch.input_ids)
+    padded = {"identity": _padded(batch.identity, padding, count)}
+    if batch.has_exchanged is not None:
+        padded["exchanged"] = _padded(batch.exchanged, padding, count)
+    return batch._replace(**padded)
+
+
+def _padded(inputs: IAPIdentityInputs | None, padding: SubjectLatents, count: int) -> IAPIdentityInputs:
+    inputs = inputs or IAPIdentityInputs()
     nobody = torch.zeros(count, 1, dtype=torch.long)
     unseen = torch.zeros(count, 1, dtype=torch.bool)
     if inputs.face_latents is None and padding.faces is not None:
@@ -345,4 +387,4 @@ def pad_references(batch: TrainingBatch, padding: SubjectLatents) -> TrainingBat
     if inputs.voice_latents is None and padding.voice is not None:
         voices = padding.voice.expand(count, 1, *padding.voice.shape)
         inputs = inputs._replace(voice_latents=voices, voice_subjects=nobody, voice_mask=unseen[..., None])
-    return batch._replace(identity=inputs)
+    return inputs

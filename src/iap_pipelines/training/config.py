@@ -270,8 +270,8 @@ class FlowSettings(StrictModel):
     """
     exchange_weight: NonNegativeFloat = 0.0
     """
-    Factor of a loss for samples that are predicted no worse with the references of their subjects exchanged, which
-    teaches whose reference is whose. Above 0 steps with several people predict twice.
+    Factor of a loss for samples that are predicted no worse with somebody else's references: those of their subjects
+    exchanged, or a stranger's for who is alone. Teaches whose reference is whose. Above 0 every step predicts twice.
     """
 
 

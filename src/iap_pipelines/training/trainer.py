@@ -171,7 +171,6 @@ class Trainer:
         self.model.eval()
         self._outline = outline(self.model)
         self.model.runs_conditions_along = self._is_sharded
-        self.model.looks_at_exchanged = self.config.flow.exchange_weight > 0
         if settings.optimizer == "muon":
             if self._is_sharded:
                 raise ValueError("`optimizer` must be 'adamw' with FSDP, got 'muon', which needs whole matrices.")
@@ -221,6 +220,7 @@ class Trainer:
                 anchors=data.anchors,
                 ordered_slots=data.ordered_slots,
                 silent_companions=data.silent_companions,
+                exchanges=self.config.flow.exchange_weight > 0,
             ),
         )
         lora = self.config.lora

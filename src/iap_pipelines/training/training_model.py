@@ -20,7 +20,7 @@ from iap_pipelines.models.transformer_iap import (
     Towers,
 )
 from iap_pipelines.pipelines.lora_iap import only_adapters
-from iap_pipelines.training.exchange import exchange_loss, exchange_references, num_subjects
+from iap_pipelines.training.exchange import exchange_loss
 from iap_pipelines.training.flow_matching import (
     add_noise,
     mean_squared_error,
@@ -58,8 +58,6 @@ class IAPTrainingModel(nn.Module):
     Whether conditions pass through the layers together with the target, once per draw, instead of before it. Slower,
     but each layer is called once: what FSDP needs, whose processes have to make the same calls.
     """
-    looks_at_exchanged = False
-    """Whether every sample is predicted a second time, with the references of its subjects exchanged."""
 
     def __init__(self, transformer: IAPTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
         super().__init__()
@@ -83,15 +81,15 @@ class IAPTrainingModel(nn.Module):
         predictions = self.predict(batch, *noisy)
         errors = _errors(predictions, targets)
         losses = FlowLosses(*errors, motion=None if video is None else motion_error(predictions[0], targets[0]))
-        if not self.looks_at_exchanged:
+        if batch.has_exchanged is None:
             return losses
-        has_others = None if batch.identity is None else num_subjects(batch.identity) > 1
-        if has_others is None or not (has_others.any() or self.runs_conditions_along):
+        if not batch.has_exchanged.any() and not self.runs_conditions_along:
             # Not left out: processes that log together have the same losses.
             return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
-        exchanged = batch._replace(identity=exchange_references(batch.identity))
-        pairs = zip(errors, _errors(self.predict(exchanged, *noisy), targets), strict=True)
-        return losses._replace(exchange=sum(exchange_loss(*pair, has_others) for pair in pairs if pair[0] is not None))
+        exchanged = self.predict(batch._replace(identity=batch.exchanged), *noisy)
+        pairs = zip(errors, _errors(exchanged, targets), strict=True)
+        exchange = sum(exchange_loss(*pair, batch.has_exchanged) for pair in pairs if pair[0] is not None)
+        return losses._replace(exchange=exchange)
 
     def predict(
         self,
