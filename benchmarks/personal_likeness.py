@@ -7,7 +7,7 @@ gallery and scores are those of `benchmarks.identity_table`, and no picture or r
 What the recognisers make of the person's clips as the world draws them says how much there is to gain.
 Values are means with 95 % intervals over people (over clips for a single one); differences are taken clip by clip.
 
-    python -m benchmarks.personal_likeness --world data/world --people 8
+    python -m benchmarks.personal_likeness --world data/world
 
 Settings are chosen on other people: `--split validation`, with `--set` for those of the run that learns.
 
@@ -298,12 +298,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="pipeline folder; the embedded one")
     parser.add_argument("--recognisers", type=Path, default=EMBEDDED_RECOGNISERS, help="the embedded ones")
     parser.add_argument("--output", type=Path, default=Path("runs/personal_likeness"), help="(%(default)s)")
-    parser.add_argument("--people", type=int, default=8, help="people who get an adapter (%(default)s)")
+    parser.add_argument("--people", type=int, default=16, help="people who get an adapter (%(default)s)")
     parser.add_argument(
         "--split", default="test", choices=("test", "validation"), help="whose; choose settings on `validation`"
     )
     parser.add_argument("--clips", type=int, default=7, help="of each to learn from (%(default)s)")
-    parser.add_argument("--prompts", type=int, default=6, help="clips of each to make, twice (%(default)s)")
+    parser.add_argument("--prompts", type=int, default=4, help="clips of each to make, twice (%(default)s)")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="KEY=VALUE", help="as of `iap train-identity`; its own if not given"
     )

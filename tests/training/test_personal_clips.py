@@ -13,7 +13,9 @@ from iap_pipelines import IAPPipeline, Subject, export_to_av
 from iap_pipelines.cli import main
 from iap_pipelines.data.clip_folder import read_clips
 from iap_pipelines.pipelines.fingerprint import LEARNED_ON, model_fingerprint
-from iap_pipelines.training.personal_clips import find_clips, fit_frames, prepare_personal_clips
+from iap_pipelines.training.config import load_training_config
+from iap_pipelines.training.identity import identity_config
+from iap_pipelines.training.personal_clips import PersonalClips, find_clips, fit_frames, prepare_personal_clips
 from tests.pipelines.tiny_components import tiny_pipeline
 from tests.pipelines.tiny_people import face, generate
 
@@ -80,6 +82,15 @@ def test_an_adapter_from_the_command_line(base, clips, tmp_path, capsys, caplog)
     ada = Subject(face=Image.open(clips / "faces" / "0.png"))
     plain, adapted = (generate(pipe, subjects=[Subject(ada.face, adapter=adapter)]) for adapter in (None, "ada"))
     assert not torch.equal(plain.video, adapted.video)
+
+
+def test_the_config_of_the_repository_says_the_same(repository):
+    written = load_training_config(repository / "training" / "configs" / "lora.yaml")
+    clips = PersonalClips(
+        num_clips=6, num_held_out=1, num_faces=2, max_voice_latents=62, caption_length=80, rejected=()
+    )
+    chosen = identity_config(clips, written.model.folder, "ada", Path("runs/ada"), {"validation.num_samples": 2})
+    assert chosen == written
 
 
 def test_a_person_of_a_world(clip_folder):
