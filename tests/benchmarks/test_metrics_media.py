@@ -10,7 +10,7 @@ from iap_pipelines.evaluation.settings import EvaluationSettings
 from tests.evaluation.toys import ADA, BEN, CAT, ToyPerson, toy_models, write_clip
 
 
-SETTINGS = EvaluationSettings(min_face_similarity=0.5, min_piece_similarity=0.5, min_voice_similarity=0.5)
+SETTINGS = EvaluationSettings(min_face_similarity=0.5, min_voice_similarity={1.0: 0.5})
 STRANGER = ToyPerson((0, 0, 0), 1500)
 HEADER = "file,kind,identity,speaking,notes"
 

@@ -96,7 +96,7 @@ def test_every_role_looks_and_listens(clip, models):
     assert len(observer.faces) == 2
     assert observer.embed_faces("face_embedder")[0].shape == (8, 8)
     assert np.isfinite(observer.embed_faces("face_embedder")[1]).all()
-    assert observer.sound.window_voices.shape[1] == 8
+    assert observer.sound.stretch_voices.shape[1] == 8
     assert all(0 <= word.start < word.end <= 2.0 for word in observer.sound.words)
     scores = observer.sync_scores[0]
     assert scores.scores.shape == (len(scores.delays), len(scores.times))

@@ -2,15 +2,7 @@ import numpy as np
 import pytest
 
 from iap_pipelines.evaluation.functional.binding import NOBODY
-from iap_pipelines.evaluation.people import (
-    CELL_SECONDS,
-    assign_tracks,
-    label_voices,
-    merge_faces,
-    speech_cells,
-    turns,
-    voice_windows,
-)
+from iap_pipelines.evaluation.people import CELL_SECONDS, assign_tracks, merge_faces, speech_cells, turns
 from iap_pipelines.evaluation.speaking import find_speaking_faces
 from iap_pipelines.perception.interfaces import SyncScores, TimeSpan
 
@@ -58,43 +50,13 @@ def test_merging_fills_gaps():
     assert np.isnan(merged[5]).all()
 
 
-def test_windows_cover_the_speech():
-    for speech in ([TimeSpan(0.2, 0.7)], [TimeSpan(0.1, 4.33), TimeSpan(5, 6.6)]):
-        windows = voice_windows(speech)
-        for span in speech:
-            own = [window for window in windows if span.start <= window.start < span.end]
-            assert own[0].start == span.start
-            assert own[-1].end == span.end
-            assert all(later.start < earlier.end for earlier, later in zip(own, own[1:], strict=False))
-
-
-def test_voices_and_turns_by_hand():
-    speech = [TimeSpan(0, 2), TimeSpan(2.4, 4)]
-    spoken = speech_cells(speech, 4.0)
+def test_turns_are_runs_of_one_voice_and_end_with_the_speech():
+    spoken = speech_cells([TimeSpan(0, 2), TimeSpan(2.4, 4)], 4.0)
     assert spoken.sum() * CELL_SECONDS == pytest.approx(3.6)
-    windows = voice_windows(speech)
-    embeddings = np.stack([ADA if window.end <= 2 else BEN for window in windows])
-    labels = label_voices(windows, embeddings, REFERENCES, spoken, 0.5)
-    found = turns(labels, spoken)
-    assert [turn.voice for turn in found] == [0, 1]
-    assert [(turn.span.start, turn.span.end) for turn in found] == [pytest.approx((0, 2)), pytest.approx((2.4, 4))]
-
-
-def test_a_strange_voice_is_nobodys():
-    speech, spoken = [TimeSpan(0, 1)], speech_cells([TimeSpan(0, 1)], 1.0)
-    labels = label_voices(voice_windows(speech), np.eye(4)[[2]], REFERENCES, spoken, 0.5)
-    assert (labels == NOBODY).all()
-    assert [turn.voice for turn in turns(labels, spoken)] == [NOBODY]
-
-
-def test_a_change_of_voice_without_a_pause_is_found_in_time():
-    speech, spoken = [TimeSpan(0, 6)], speech_cells([TimeSpan(0, 6)], 6.0)
-    windows = voice_windows(speech)
-    shares = [np.clip((3 - window.start) / window.duration, 0, 1) for window in windows]
-    embeddings = np.stack([share * ADA + (1 - share) * BEN for share in shares])
-    first, second = turns(label_voices(windows, embeddings, REFERENCES, spoken, 0.0), spoken)
-    assert (first.voice, second.voice) == (0, 1)
-    assert first.span.end == pytest.approx(3, abs=0.15)
+    cells = np.arange(len(spoken))
+    found = turns(np.where(cells < 25, 0, np.where(cells < 75, 1, NOBODY)), spoken)
+    assert [turn.voice for turn in found] == [0, 1, 1, NOBODY]
+    assert [turn.span.end for turn in found] == pytest.approx([1, 2, 3, 4])
 
 
 def _scores(agreement, delays, best, times=None):

@@ -1,14 +1,18 @@
 """Tables, cards and pages from one document."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from iap_pipelines.evaluation.definitions import METRICS, METRICS_BY_NAME
+from iap_pipelines.evaluation.references import ClipReference
 from iap_pipelines.evaluation.report.card_rows import write_card_rows
 from iap_pipelines.evaluation.report.document import Document
 from iap_pipelines.evaluation.report.markdown import render_markdown, render_table
+from iap_pipelines.evaluation.report.page import render_page
 from iap_pipelines.evaluation.results import ClipResult, Score, label_groups, summarize
 
 
@@ -77,6 +81,22 @@ def test_the_table_keeps_what_is_missing(document):
     assert "| Voice similarity ↑ (cosine) | null |" in table
     assert "no \\| face" in render_markdown(document) or "damaged" in render_markdown(document)
     assert all(row.count(" | ") == 4 for row in table.replace("\\|", "").splitlines())
+
+
+def test_tables_and_page_pin_what_made_the_clips(document, tmp_path):
+    made_by = {
+        "model": "us/tiny",
+        "model_revision": "abc123",
+        "benchmark": "drawn",
+        "benchmark_version": "1",
+        "benchmark_revision": "def456",
+    }
+    pinned = replace(document, generated=made_by)
+    clips = [ClipReference(result.clip_id, tmp_path / result.video) for result in RESULTS]
+    for text in (render_markdown(pinned), render_page(pinned, clips, tmp_path)):
+        assert "us/tiny (abc123)" in text
+        assert "drawn 1 (def456)" in text
+    assert "generated with" not in render_markdown(document)
 
 
 def test_the_document_reads_back(document, tmp_path):

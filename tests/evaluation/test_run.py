@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 def _run(folder, output, models=None, seen=None):
     clips = read_references(folder / "references.csv", folder / "videos")
     report = None if seen is None else lambda step, done, total: seen.append((step, done, total))
-    settings = EvaluationSettings(min_face_similarity=0.5, min_voice_similarity=0.5)
+    settings = EvaluationSettings(min_face_similarity=0.5, min_voice_similarity={1.0: 0.5})
     document = run.evaluate_clips(clips, output, models or toy_models(), settings, title="toys", report=report)
     write_results(document, clips, output)
     return document

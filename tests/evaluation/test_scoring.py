@@ -12,7 +12,7 @@ from iap_pipelines.media import read_video, write_video
 from tests.evaluation.toys import ADA, BEN, CAT, toy_models, write_clip, write_references
 
 
-THRESHOLDS = BindingThresholds(face_similarity=0.5, piece_similarity=0.5, voice_similarity=0.5, lip_agreement=0.0)
+THRESHOLDS = BindingThresholds(face_similarity=0.5, voice_similarity={1.0: 0.5}, lip_agreement=0.0)
 TURNS = [(0.0, 2.0, 0), (2.4, 4.4, 1)]
 
 
@@ -143,13 +143,23 @@ def test_a_voice_over_a_mouth_that_stands_still_is_not_bound(world):
 
 
 @pytest.mark.parametrize(("seconds", "bound"), [(2.0, True), (3.5, False)])
-def test_much_speech_is_compared_as_a_whole_too(world, seconds, bound):
-    """Pieces of it may pass for a voice of which the whole is too far away."""
+def test_all_speech_of_a_voice_is_compared_as_a_whole_too(world, seconds, bound):
+    """Stretches of up to 3 s may pass for a voice of which the whole is too far away."""
     video = write_clip(world[0] / "long.mp4", [ADA], [(0, seconds, 0)])
-    thresholds = THRESHOLDS._replace(voice_similarity=1.01)
+    thresholds = THRESHOLDS._replace(voice_similarity={3.0: 0.5, 3.1: 1.01})
     values = _values(_score(video, [_subject(world, "ada")], thresholds=thresholds)[0])
     assert (values["binding", None] > 0.95) is bound
     assert bound or values["binding", None] == 0
+
+
+def test_people_who_speak_by_turns_without_a_pause_are_told_apart(world):
+    """Turns of half a second, one right after the other; they are cut where it is quiet, which is near the change."""
+    spoken = [(0.5 * number, 0.5 * (number + 1), number % 2) for number in range(6)]
+    subjects = [_subject(world, "ada"), _subject(world, "ben")]
+    right = _values(_score(write_clip(world[0] / "quick.mp4", [ADA, BEN], spoken), subjects)[0])
+    video = write_clip(world[0] / "quick_swapped.mp4", [ADA, BEN], spoken, voices=[BEN, ADA])
+    assert right["binding", None] > 0.75
+    assert _values(_score(video, subjects)[0])["binding", None] < 0.2
 
 
 def test_the_order_of_the_references_does_not_matter(world, dialogue):

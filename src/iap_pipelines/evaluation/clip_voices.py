@@ -8,15 +8,12 @@ from iap_pipelines.evaluation.functional import voice_similarity
 from iap_pipelines.evaluation.functional.binding import NOBODY
 from iap_pipelines.evaluation.models import NotMeasured
 from iap_pipelines.evaluation.observer import ClipObserver
-from iap_pipelines.evaluation.people import CELL_SECONDS, WINDOW_SECONDS, Turn, label_voices, speech_cells, turns
+from iap_pipelines.evaluation.people import CELL_SECONDS, Turn, speech_cells, turns
 from iap_pipelines.evaluation.reference_embeddings import ReferenceEmbeddings
 from iap_pipelines.evaluation.references import ClipReference
 from iap_pipelines.evaluation.settings import BindingThresholds
+from iap_pipelines.evaluation.voice_stretches import label_voices
 from iap_pipelines.perception.interfaces import TimeSpan
-
-
-LONG_SECONDS = 2 * WINDOW_SECONDS
-"""Speech of one voice that is compared as a whole, beside its pieces."""
 
 
 class ClipVoices:
@@ -54,21 +51,21 @@ class ClipVoices:
     def recognised(self) -> np.ndarray:
         """The subject that is heard in each cell ``[T]``, if the voice is like theirs; else `NOBODY`.
 
-        A voice is better known the more of it is heard: what is left to a subject is compared once more, all together,
-        if it is long enough to say more than its pieces.
+        Stretches of a stranger's voice can be like somebody's by chance, so what is left to a subject is compared once
+        more, all together: the more of a voice is heard, the better it is known.
         """
-        labels = self._labels(self._thresholds.piece_similarity)
+        labels = self._labels(anybody=False)
         for subject in sorted({*labels.tolist()} - {NOBODY}):
             own = [turn.span for turn in turns(labels, self.spoken) if turn.voice == subject]
-            is_long = sum(span.duration for span in own) >= LONG_SECONDS
-            if is_long and self._compare("voice_embedder", subject, own) < self._thresholds.voice_similarity:
+            needed = self._thresholds.voice_similarity_at(sum(span.duration for span in own))
+            if self._compare("voice_embedder", subject, own) < needed:
                 labels[labels == subject] = NOBODY
         return labels
 
     @cached_property
     def nearest(self) -> np.ndarray:
         """The subject whose voice is most like what is heard in each cell ``[T]``, however unlike."""
-        return self._labels(-1.0)
+        return self._labels(anybody=True)
 
     @cached_property
     def turns(self) -> list[Turn]:
@@ -110,11 +107,18 @@ class ClipVoices:
     def _with_voice(self) -> list[int]:
         return [index for index, person in enumerate(self._clip.subjects) if person.voices]
 
-    def _labels(self, min_similarity: float) -> np.ndarray:
+    def _labels(self, *, anybody: bool) -> np.ndarray:
         if not self._with_voice:
             raise NotMeasured("no reference voice")
         voices = [self._clip.subjects[index].voices for index in self._with_voice]
         references = self._references.templates("voice_embedder", voices)
         sound = self._observer.sound
-        labels = label_voices(sound.windows, sound.window_voices, references, self.spoken, min_similarity)
+        seconds = np.array([stretch.span.duration for stretch in sound.stretches])
+        labels = label_voices(
+            sound.stretches,
+            sound.stretch_voices @ references.T,
+            self._thresholds.voice_similarity_at(seconds),
+            self._observer.duration_seconds,
+            anybody=anybody,
+        )
         return np.where(labels == NOBODY, NOBODY, np.array(self._with_voice)[labels])

@@ -1,6 +1,6 @@
 """Listens to the sound of one clip, each thing once and only when a metric asks for it.
 
-Letters: W windows of sound, D channels of an embedding.
+Letters: W stretches of speech, D channels of an embedding.
 """
 
 from functools import cached_property
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from iap_pipelines.evaluation.models import EvaluationModels, NotMeasured
-from iap_pipelines.evaluation.people import voice_windows
+from iap_pipelines.evaluation.voice_stretches import Stretch, cut_speech, stretches_of
 from iap_pipelines.perception.interfaces import TimedWord, TimeSpan
 from iap_pipelines.types import AudioSamples
 
@@ -47,13 +47,14 @@ class Listener:
         return spans
 
     @cached_property
-    def windows(self) -> list[TimeSpan]:
-        return voice_windows(self.speech)
+    def stretches(self) -> list[Stretch]:
+        """Everything that may be one person's turn, or a part of it."""
+        return stretches_of(cut_speech(self.audio, self.speech))
 
     @cached_property
-    def window_voices(self) -> np.ndarray:
-        """Voice embeddings ``[W, D]`` of `windows`."""
-        return np.stack([self.embed_voice("voice_embedder", [window]) for window in self.windows])
+    def stretch_voices(self) -> np.ndarray:
+        """Voice embeddings ``[W, D]`` of `stretches`."""
+        return np.stack([self.embed_voice("voice_embedder", [stretch.span]) for stretch in self.stretches])
 
     def embed_voice(self, role: str, spans: list[TimeSpan]) -> np.ndarray:
         """Embedding ``[D]`` of the sound of all spans, one after the other.

@@ -1,6 +1,6 @@
-"""Who is who in a clip: tracks to references, speech to voices. No models: arithmetic on embeddings.
+"""Who is who in a clip: tracks to references, and the time grid of speech. No models: arithmetic on embeddings.
 
-Letters: N tracks, S subjects, F sampled frames, W windows of sound, T cells of the time grid, D channels.
+Letters: N tracks, S subjects, F sampled frames, T cells of the time grid, D channels.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from iap_pipelines.perception.interfaces import TimeSpan
 
 CELL_SECONDS = 0.04
 """Step of the time grid of speech: one frame of 25 per second."""
-WINDOW_SECONDS, WINDOW_HOP_SECONDS = 1.5, 0.25
-"""Pieces of speech of which the voice is embedded; a voice model needs about so much."""
 
 
 @dataclass(frozen=True)
@@ -83,56 +81,6 @@ def speech_cells(speech: Sequence[TimeSpan], duration_seconds: float) -> np.ndar
 def cell_middles(duration_seconds: float) -> np.ndarray:
     """Middles of the cells, in seconds ``[T]``; the last cell may reach beyond the end."""
     return (np.arange(int(np.ceil(duration_seconds / CELL_SECONDS - 1e-9))) + 0.5) * CELL_SECONDS
-
-
-def voice_windows(speech: Sequence[TimeSpan]) -> list[TimeSpan]:
-    """Overlapping pieces of each span of speech; a span shorter than a window is one piece."""
-    windows = []
-    for span in speech:
-        last = max(0, int((span.duration - WINDOW_SECONDS) / WINDOW_HOP_SECONDS + 1e-9))
-        for step in range(last + 1):
-            start = span.start + step * WINDOW_HOP_SECONDS
-            windows.append(TimeSpan(start, span.end if step == last else start + WINDOW_SECONDS))
-    return windows
-
-
-def label_voices(
-    windows: Sequence[TimeSpan],
-    embeddings: np.ndarray,
-    references: np.ndarray,
-    spoken: np.ndarray,
-    min_similarity: float,
-) -> np.ndarray:
-    """Say whose voice is heard in each cell.
-
-    A cell's similarity to a subject is the mean over the windows that cover it, weighted by a triangle around the
-    middle of each. The most similar subject is heard, if the similarity reaches ``min_similarity``.
-
-    Args:
-        windows: pieces of speech.
-        embeddings: unit vectors ``[W, D]`` of the windows.
-        references: one unit vector per subject ``[S, D]``.
-        spoken: bool ``[T]``.
-        min_similarity: below it, it is nobody's voice.
-
-    Returns:
-        Index of a subject, or `NOBODY`, per cell ``[T]``; `NOBODY` where nobody speaks.
-    """
-    middles = (np.arange(len(spoken)) + 0.5) * CELL_SECONDS
-    total = np.zeros((len(spoken), len(references)))
-    weights = np.zeros(len(spoken))
-    for window, embedding in zip(windows, embeddings, strict=True):
-        half = window.duration / 2
-        nearness = 1 - np.abs(middles - (window.start + half)) / max(half, CELL_SECONDS)
-        weight = np.where((middles >= window.start) & (middles < window.end), np.maximum(nearness, 0.05), 0.0)
-        total += weight[:, None] * (references @ embedding)
-        weights += weight
-    labels = np.full(len(spoken), NOBODY)
-    heard = spoken & (weights > 0)
-    if heard.any() and len(references):
-        similarity = total[heard] / weights[heard][:, None]
-        labels[heard] = np.where(similarity.max(axis=1) >= min_similarity, similarity.argmax(axis=1), NOBODY)
-    return labels
 
 
 def turns(voices: np.ndarray, spoken: np.ndarray) -> list[Turn]:

@@ -1,10 +1,12 @@
 """Which models score, and the thresholds that go with them: one strict YAML."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
+import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, ValidationError
 
 
 Choice = str | dict[str, Any] | None
@@ -16,9 +18,18 @@ class BindingThresholds(NamedTuple):
     """From where on a face, a voice or a mouth counts as somebody's in `binding`; each belongs to its model."""
 
     face_similarity: float
-    piece_similarity: float
-    voice_similarity: float
+    voice_similarity: Mapping[float, float]
+    """by seconds of speech"""
     lip_agreement: float
+
+    def voice_similarity_at(self, seconds: float | np.ndarray) -> float | np.ndarray:
+        """Straight lines between the lengths that are given, constant before the first and after the last.
+
+        >>> BindingThresholds(0.5, {1.0: 0.4, 3.0: 0.6}, 0.0).voice_similarity_at(np.array([0.5, 2.0, 9.0])).tolist()
+        [0.4, 0.5, 0.6]
+        """
+        lengths = sorted(self.voice_similarity)
+        return np.interp(seconds, lengths, [self.voice_similarity[length] for length in lengths])
 
 
 class EvaluationSettings(BaseModel):
@@ -60,10 +71,8 @@ class EvaluationSettings(BaseModel):
     """for FAD; `laion/clap-htsat-unfused` for instance"""
     min_face_similarity: Cosine = 0.5
     """below it a face is nobody's in binding; depends on the face embedder"""
-    min_piece_similarity: Cosine = 0.5
-    """below it 1.5 s of speech are nobody's in binding; depends on the voice embedder"""
-    min_voice_similarity: Cosine = 0.62
-    """below it all speech that is left to a person is nobody's, if it lasts 3 s; depends on the voice embedder"""
+    min_voice_similarity: Annotated[dict[PositiveFloat, Cosine], Field(min_length=1)] = {1.5: 0.5, 3.0: 0.62}
+    """by seconds of speech: below it, so much speech is nobody's in binding; depends on the voice embedder"""
     min_lip_agreement: float = 0.0
     """up to it a mouth does not make the sound, in binding; in units of the lip-sync model; 0: any mouth that moves"""
     seed: NonNegativeInt = 0
@@ -71,9 +80,7 @@ class EvaluationSettings(BaseModel):
 
     @property
     def thresholds(self) -> BindingThresholds:
-        return BindingThresholds(
-            self.min_face_similarity, self.min_piece_similarity, self.min_voice_similarity, self.min_lip_agreement
-        )
+        return BindingThresholds(self.min_face_similarity, self.min_voice_similarity, self.min_lip_agreement)
 
     @classmethod
     def load(cls, path: Path) -> Self:

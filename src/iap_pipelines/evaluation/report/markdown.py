@@ -72,9 +72,19 @@ def _render_models(document: Document) -> str:
     rows = ["| role | model and revision |", "| --- | --- |"]
     for role, model in document.models.items():
         rows.append(f"| {role} | {_cell(model or 'null: ' + document.missing.get(role, 'not chosen'))} |")
-    if document.generated:
-        rows += [f"| generated with | {_cell(str(document.generated.get('model')))} |"]
+    rows += [f"| {what} | {_cell(name)} |" for what, name in describe_origin(document).items()]
     return "\n".join(rows)
+
+
+def describe_origin(document: Document) -> dict[str, str]:
+    """The model that made the clips and the benchmark that asked for them, with their revisions; empty without one."""
+    made_by = document.generated
+    if not made_by:
+        return {}
+    return {
+        "generated with": f"{made_by['model']} ({made_by['model_revision']})",
+        "benchmark": f"{made_by['benchmark']} {made_by['benchmark_version']} ({made_by['benchmark_revision']})",
+    }
 
 
 def _cell(text: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from iap_pipelines.evaluation.definitions import METRICS_BY_NAME
 from iap_pipelines.evaluation.references import VIDEO_SUFFIXES, ClipReference, SubjectReference
 from iap_pipelines.evaluation.report.document import Document
-from iap_pipelines.evaluation.report.markdown import format_interval, format_value
+from iap_pipelines.evaluation.report.markdown import describe_origin, format_interval, format_value
 from iap_pipelines.evaluation.results import ClipResult, MetricSummary, Score
 
 
@@ -45,6 +45,8 @@ def render_page(document: Document, clips: Sequence[ClipReference], folder: Path
         f"{_text(model or 'null: ' + document.missing.get(role, 'not chosen'))}</td></tr>"
         for role, model in document.models.items()
     )
+    origin = describe_origin(document).items()
+    models += "".join(f"<tr><td>{_text(what)}</td><td>{_text(name)}</td></tr>" for what, name in origin)
     title = _text(document.title)
     return (
         f"<!doctype html>\n<html lang=en><meta charset=utf-8><title>{title}</title>"
