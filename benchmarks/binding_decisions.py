@@ -1,7 +1,8 @@
 """What takes binding down: which of its decisions fail, on clips whose truth is known and on those of a model.
 
 A row per number of people, of clips of the drawn world as they were drawn, in which everybody speaks with the own
-face: what binding says of them is the most that a model can reach. `--results` adds rows for the clips of a run of
+face: what binding says of them is the most that a model can reach. `--model` sends the same clips through its codecs,
+which is what is left of them when the model itself makes no mistake; `--results` adds rows for the clips of a run of
 `iap evaluate`. Columns are shares of the time in which speech was found:
 
     bound             face and voice are the same person's
@@ -12,12 +13,13 @@ face: what binding says of them is the most that a model can reach. `--results` 
 
 and, where it is known who speaks when, the share of that time in which the right voice and the right face were found.
 
-    python -m benchmarks.binding_decisions --world data/world --results runs/drawn_world/results.json
+    python -m benchmarks.binding_decisions --world data/world --clips 12 --results runs/drawn_world/results.json
 """
 
 import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.measuring import markdown_table
 from iap_pipelines.assets import find_benchmark
+from iap_pipelines.data.reconstruction import CodecReconstruction
 from iap_pipelines.evaluation.loading import load_models
 from iap_pipelines.evaluation.observer import ClipObserver
 from iap_pipelines.evaluation.people import CELL_SECONDS, cell_middles
@@ -36,6 +39,7 @@ from iap_pipelines.evaluation.settings import EvaluationSettings
 from iap_pipelines.media import read_video
 from iap_pipelines.synthetic import World
 from iap_pipelines.training.recognisers.material import load_world
+from iap_pipelines.types import AudioSamples, VideoFrames
 
 
 OUTCOMES = ("bound", "other face", "face unknown", "voice unknown", "both unknown")
@@ -100,10 +104,13 @@ class DrawnClips:
         folder: of the world.
         world: the same.
         settings: models and thresholds.
+        codecs: that the clips go through; ``None``: as they were drawn.
     """
 
-    def __init__(self, folder: Path, world: World, settings: EvaluationSettings) -> None:
-        self._folder, self._world, self._settings = folder, world, settings
+    def __init__(
+        self, folder: Path, world: World, settings: EvaluationSettings, codecs: CodecReconstruction | None = None
+    ) -> None:
+        self._folder, self._world, self._settings, self._codecs = folder, world, settings, codecs
         self._models = load_models(settings)
         self._references = ReferenceEmbeddings(self._models)
 
@@ -112,7 +119,7 @@ class DrawnClips:
         names = [subject["identity"] for subject in record["subjects"]]
         subjects = tuple(self._subject(name, number, record) for number, name in enumerate(names, start=1))
         clip = ClipReference(record["clip_id"], self._folder / record["file"], subjects, record["caption"])
-        observer = ClipObserver(*read_video(clip.video), self._models)
+        observer = ClipObserver(*self._watch(clip.video), self._models)
         scorer = ClipScorer(clip, observer, self._references, self._settings.thresholds)
         (words,) = scorer.scores(("speaker_word_error_rate",))
         details = scorer.details()
@@ -123,6 +130,13 @@ class DrawnClips:
             words.value * words.weight,
             words.weight,
         )
+
+    def _watch(self, path: Path) -> tuple[VideoFrames, AudioSamples]:
+        video, audio = read_video(path)
+        if self._codecs is None:
+            return video, audio
+        frames, samples = self._codecs.video(video.frames), self._codecs.sound(audio.to_mono().samples)
+        return replace(video, frames=frames), replace(audio, samples=samples)
 
     def _subject(self, name: str, number: int, record: Mapping[str, Any]) -> SubjectReference:
         known = self._world.describe_identity(int(name.rpartition("-")[2]))
@@ -179,13 +193,19 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="(%(default)s)")
     parser.add_argument("--clips", type=int, default=32, help="with each number of people (%(default)s)")
     parser.add_argument("--settings", type=Path, help="YAML of `iap evaluate`; that of the drawn world if not given")
+    parser.add_argument("--model", type=Path, help="pipeline folder whose codecs the clips go through too")
     parser.add_argument("--results", type=Path, help="results.json of a run to put beside them")
     args = parser.parse_args()
     settings = EvaluationSettings.load(args.settings or find_benchmark("drawn-world") / "settings.yaml")
     world = load_world(args.world, args.voices)
-    clips = DrawnClips(args.world, world, settings.model_copy(update=_UNUSED))
-    chosen = tqdm(choose_clips(world, args.split, args.clips), desc="clips", mininterval=2)
-    table = rows("as drawn", map(clips.decide, chosen))
+    settings, chosen = settings.model_copy(update=_UNUSED), choose_clips(world, args.split, args.clips)
+    ways = {"as drawn": None}
+    if args.model:
+        ways["through the codecs"] = CodecReconstruction.from_pretrained(args.model)
+    table = []
+    for title, codecs in ways.items():
+        clips = DrawnClips(args.world, world, settings, codecs)
+        table += rows(title, map(clips.decide, tqdm(chosen, desc=title, mininterval=2)))
     if args.results:
         table += rows(*read_results(args.results))
     print(markdown_table(HEADER, table))

@@ -562,7 +562,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
     settings = EvaluationSettings.load(args.settings) if args.settings else None
     with ProgressBars() as bars:
         if args.videos:
-            if args.references is None or args.model or args.steps:
+            if args.references is None or args.model or args.steps is not None:
                 raise ValueError("`--videos` needs `--references`, and takes neither `--model` nor `--steps`.")
             evaluate_folder(
                 args.videos, args.references, args.output, settings or EvaluationSettings(), report=bars.update
@@ -570,6 +570,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
         else:
             if args.references:
                 raise ValueError("`--references` goes with `--videos`; a benchmark brings its own.")
+            if args.steps is not None and args.steps < 1:
+                raise ValueError(f"`--steps` must be at least 1, but got {args.steps}.")
             generation = GenerationSettings(
                 model=args.model or str(EMBEDDED_CHECKPOINT),
                 device=args.device,

@@ -1,6 +1,6 @@
 import pytest
 
-from iap_pipelines.evaluation.references import read_references, unlisted_videos
+from iap_pipelines.evaluation.references import missing_files, read_references, unlisted_videos
 
 
 HEADER = "video,subject,face,other_faces,voice,text,prompt,label_system\n"
@@ -53,12 +53,33 @@ def test_what_no_row_names_is_listed(tmp_path, videos):
         ("face\nx.png\n", "no column `video`"),
         ("video,face\n,x.png\n", "line 2.*`video` is empty"),
         ("video,subject\na.mp4,ada\na.mp4,ada\n", "different names"),
+        ("video;face\na.mp4;x.png\n", "unknown columns.*separated by commas"),
+        ("video,text\na.mp4,red, blue\n", "line 2: more cells than columns.*' blue'.*double quotes"),
+        ("video,face\n", "`references`.*has none"),
         ("video,subject,prompt\na.mp4,ada,one\na.mp4,ben,two\n", "2 different prompts"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path, videos, text, message):
     with pytest.raises(ValueError, match=message):
         read_references(_csv(tmp_path, text), videos)
+
+
+def test_text_that_is_not_utf_8_is_named(tmp_path, videos):
+    path = tmp_path / "references.csv"
+    path.write_bytes("video,subject\na.mp4,J\u00fcrgen\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"`references`.*UTF-8.*references\.csv"):
+        read_references(path, videos)
+
+
+def test_quoted_text_may_have_commas_and_lines(tmp_path, videos):
+    (clip,) = read_references(_csv(tmp_path, 'video,text\na.mp4,"red, and\nblue"\n'), videos)
+    assert clip.subjects[0].text == "red, and\nblue"
+
+
+def test_references_that_are_not_there_are_listed(tmp_path, videos):
+    (tmp_path / "here.png").write_bytes(b"")
+    clips = read_references(_csv(tmp_path, "video,face,voice\na.mp4,here.png;gone.png,none.wav\n"), videos)
+    assert [path.name for path in missing_files(clips)] == ["gone.png", "none.wav"]
 
 
 def test_missing_files_are_named(tmp_path, videos):

@@ -123,6 +123,8 @@ def test_a_folder_of_clips(tmp_path, nothing, capsys):
     [
         (["--videos", "x"], "`--videos` needs `--references`"),
         (["--benchmark", "nowhere"], "one of drawn-world"),
+        (["--benchmark", "drawn-world", "--steps", "0"], "`--steps` must be at least 1, but got 0"),
+        (["--videos", "x", "--references", "y.csv", "--steps", "0"], "takes neither `--model` nor `--steps`"),
         (["--videos", "x", "--references", "y.csv"], "y.csv"),
         (["--videos", "x", "--references", "y.csv", "--settings", "z.yaml"], "`settings`"),
     ],
@@ -132,6 +134,23 @@ def test_what_cannot_work_is_one_line(options, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("{folder}", "must be the folder of a pipeline"),
+        ("{folder}/none", "must be a folder or a repository on the Hub"),
+    ],
+)
+def test_a_model_that_is_none_is_named(model, message, nothing, tmp_path, capsys):
+    """And nothing is written."""
+    options = ["--model", model.format(folder=tmp_path), "--settings", str(nothing), "--output", str(tmp_path / "out")]
+    assert main(["evaluate", "--benchmark", "drawn-world", *options]) == 2
+    error = capsys.readouterr().err
+    assert f"`model` {message}" in error and str(tmp_path) in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_settings_are_strict(tmp_path):

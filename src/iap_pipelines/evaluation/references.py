@@ -68,22 +68,39 @@ def read_references(path: Path, videos: Path) -> list[ClipReference]:
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
-        ValueError: for unknown columns, a row without `video`, or a name that appears twice in a clip.
+        ValueError: for a file that is no UTF-8 text or has no rows, unknown columns, a row without `video` or with too
+            many cells, or a name that appears twice in a clip.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"`references` must be a CSV file, but there is no {path}.")
     if not Path(videos).is_dir():
         raise FileNotFoundError(f"`videos` must be a folder, but there is no folder {videos}.")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        _check_columns(path, reader.fieldnames or ())
-        rows: dict[str, list[dict[str, str]]] = {}
-        for row in reader:
-            row = {name: (value or "").strip() for name, value in row.items() if name}
-            if not row["video"]:
-                raise ValueError(f"{path}, line {reader.line_num}: `video` is empty; name the file of the clip.")
-            rows.setdefault(row["video"], []).append(row)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"`references` must be UTF-8 text, but {path} is not: {error}. Save it as UTF-8.") from error
+    rows = _read_rows(path, text)
+    if not rows:
+        raise ValueError(f"`references` must have a row per clip and person, but {path} has none.")
     return [_clip(Path(path), Path(videos), name, of_clip) for name, of_clip in rows.items()]
+
+
+def _read_rows(path: Path, text: str) -> dict[str, list[dict[str, str]]]:
+    """Rows by video."""
+    reader = csv.DictReader(text.splitlines(keepends=True))
+    _check_columns(path, reader.fieldnames or ())
+    rows: dict[str, list[dict[str, str]]] = {}
+    for row in reader:
+        if None in row:
+            raise ValueError(
+                f"{path}, line {reader.line_num}: more cells than columns, {row[None]} is left over; put text with "
+                "commas into double quotes, and `;` between several files."
+            )
+        row = {name: (value or "").strip() for name, value in row.items()}
+        if not row["video"]:
+            raise ValueError(f"{path}, line {reader.line_num}: `video` is empty; name the file of the clip.")
+        rows.setdefault(row["video"], []).append(row)
+    return rows
 
 
 def unlisted_videos(clips: list[ClipReference], videos: Path) -> list[Path]:
@@ -93,11 +110,19 @@ def unlisted_videos(clips: list[ClipReference], videos: Path) -> list[Path]:
     return [path for path in found if path.resolve() not in listed]
 
 
+def missing_files(clips: list[ClipReference]) -> list[Path]:
+    """Reference files that are not there, sorted."""
+    subjects = [subject for clip in clips for subject in clip.subjects]
+    named = {path for subject in subjects for path in (*subject.faces, *subject.other_faces, *subject.voices)}
+    return sorted(path for path in named if not path.is_file())
+
+
 def _check_columns(path: Path, columns: tuple[str, ...] | list[str]) -> None:
     unknown = [name for name in columns if name not in COLUMNS and not name.startswith(_LABEL_PREFIX)]
     if "video" not in columns or unknown:
         problem = f"has unknown columns {unknown}" if unknown else "has no column `video`"
-        raise ValueError(f"{path} {problem}. Known are {', '.join(COLUMNS)} and {_LABEL_PREFIX}….")
+        hint = " Columns are separated by commas." if any(";" in name or "\t" in name for name in columns) else ""
+        raise ValueError(f"{path} {problem}. Known are {', '.join(COLUMNS)} and {_LABEL_PREFIX}….{hint}")
 
 
 def _clip(path: Path, videos: Path, name: str, rows: list[dict[str, str]]) -> ClipReference:

@@ -7,7 +7,7 @@ from pathlib import Path
 from iap_pipelines.evaluation.benchmark.generate import GenerationSettings, generate_clips
 from iap_pipelines.evaluation.benchmark.schema import BenchmarkFolder
 from iap_pipelines.evaluation.loading import load_models
-from iap_pipelines.evaluation.references import read_references, unlisted_videos
+from iap_pipelines.evaluation.references import missing_files, read_references, unlisted_videos
 from iap_pipelines.evaluation.report.card_rows import write_card_rows
 from iap_pipelines.evaluation.report.document import Document
 from iap_pipelines.evaluation.report.files import write_results
@@ -37,6 +37,8 @@ def evaluate_folder(
     clips = read_references(references, videos)
     for path in unlisted_videos(clips, videos):
         logger.warning("%s is not scored: no row of %s names it", path, references)
+    for path in missing_files(clips):
+        logger.warning("%s does not exist, and %s names it; paths there are relative to the CSV", path, references)
     document = evaluate_clips(
         clips, output, load_models(settings), settings, title=videos.resolve().name, report=report
     )

@@ -58,9 +58,9 @@ def generate_clips(
         What to score, in the order of the items; and what made the clips, for the result. A clip that the model
         refuses to make (too many people, a format it cannot) is scored as missing, with the model's reason.
     """
+    weights = resolve_model(settings.model)
     target = output / "generated"
     target.mkdir(parents=True, exist_ok=True)
-    weights = resolve_model(settings.model)
     made_by = {
         "benchmark": folder.benchmark.name,
         "benchmark_version": folder.benchmark.version,
@@ -107,14 +107,19 @@ def resolve_model(model: str) -> ResolvedModel:
         all weights and configurations.
 
     Raises:
-        OSError: for a repository that cannot be reached.
+        ValueError: for a folder without a pipeline, or what is neither a folder nor a repository that can be reached.
     """
     path = Path(model)
     if path.is_dir():
+        if not (path / "model_index.json").is_file():
+            raise ValueError(f"`model` must be the folder of a pipeline, but {path} has no model_index.json.")
         return ResolvedModel(path, _folder_revision(path))
     from huggingface_hub import snapshot_download
 
-    snapshot = Path(snapshot_download(model))
+    try:
+        snapshot = Path(snapshot_download(model))
+    except (OSError, ValueError) as error:  # no connection, no such repository, or no name of one
+        raise ValueError(f"`model` must be a folder or a repository on the Hub, but got {model!r}: {error}") from error
     return ResolvedModel(snapshot, snapshot.name)
 
 
