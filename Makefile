@@ -5,6 +5,9 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+# gradio wants an older Pillow than the rest: what the page needs lies in a small environment of its own on top of .venv.
+PAGE := .venv-page
+INSTALLED_PAGE := $(PAGE)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow parity conformance style quality screenshots bench cards
@@ -18,8 +21,9 @@ demo: $(INSTALLED) ## two drawn people talk to each other; prints the path of th
 test: $(INSTALLED_DEV) ## all tests that take seconds
 	$(RUN) -m pytest -q -m "not slow"
 
-test-slow: $(INSTALLED_DEV) ## the tests that take minutes
-	$(RUN) -m pytest -q -m slow
+test-slow: $(INSTALLED_DEV) $(INSTALLED_PAGE) ## the tests that take minutes, and all of the page (with chromium and chromium-driver)
+	$(RUN) -m pytest -q -m slow --ignore=tests/app
+	$(PAGE)/bin/python -m pytest -q tests/app
 
 parity: $(INSTALLED_DEV) ## compare with the fixtures in IAP_PARITY_DIR (../shared/parity)
 	$(RUN) -m pytest -q -m parity
@@ -35,9 +39,8 @@ quality: $(INSTALLED_DEV) ## what style would change
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-screenshots: $(INSTALLED_DEV) ## pictures of the page for the docs; needs chromium and chromium-driver
-	$(PIP) install --quiet -e '.[app,dev]'
-	@$(RUN) -m tests.app.screenshots docs
+screenshots: $(INSTALLED_PAGE) ## pictures of the page for the docs; needs chromium and chromium-driver
+	@$(PAGE)/bin/python -m tests.app.screenshots docs
 
 bench: $(INSTALLED_DEV) ## print the benchmark tables
 	@$(RUN) -m benchmarks
@@ -56,3 +59,9 @@ $(INSTALLED): pyproject.toml | $(RUN)
 $(INSTALLED_DEV): pyproject.toml | $(RUN)
 	$(PIP) install --quiet -e '.[dev]'
 	@touch $(INSTALLED) $@
+
+$(INSTALLED_PAGE): pyproject.toml $(INSTALLED_DEV)
+	$(RUN) -m venv $(PAGE)
+	$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$($(PAGE)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth
+	$(PAGE)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[app,dev]'
+	@touch $@

@@ -32,8 +32,9 @@ def test_what_makes_no_caption_is_said(change, reason):
 
 
 def test_only_changed_knobs_are_said(tmp_path):
-    assert two_people(tmp_path).arguments() == {"num_inference_steps": 2, "num_frames": 5}
-    assert two_people(tmp_path, guidance_scale=2.0).arguments()["guidance_scale"] == 2.0
+    said = two_people(tmp_path, negative_prompt="", output_type="np").arguments()
+    assert said == {"num_inference_steps": 2, "num_frames": 5, "face_guidance_scale": 1.0}
+    assert two_people(tmp_path, output_type="pt").arguments() == said | {"output_type": "pt"}
 
 
 def test_files_of_one_name_are_told_apart(tmp_path):
