@@ -94,6 +94,23 @@ def test_a_second_run_generates_nothing_and_gives_the_same(finished, benchmark, 
     assert (finished / "results.json").read_bytes() == results
 
 
+def test_clips_are_made_again_when_their_references_change_and_not_when_the_scoring_does(
+    finished, benchmark, checkpoint, nothing, tmp_path
+):
+    output, folder = shutil.copytree(finished, tmp_path / "again"), shutil.copytree(benchmark, tmp_path / "benchmark")
+    clip = output / "generated/one.mp4"
+    before = clip.stat().st_mtime_ns
+    content = yaml.safe_load((folder / "benchmark.yaml").read_text())
+    (folder / "benchmark.yaml").write_text(yaml.safe_dump(content | {"description": "prompts"}))
+    assert _evaluate(folder, checkpoint, nothing, output) == 0
+    assert clip.stat().st_mtime_ns == before
+    revision = json.loads((output / "results.json").read_text())["generated"]["benchmark_revision"]
+    assert revision == BenchmarkFolder(folder).revision != BenchmarkFolder(benchmark).revision
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / "ada.png")
+    assert _evaluate(folder, checkpoint, nothing, output) == 0
+    assert clip.stat().st_mtime_ns > before
+
+
 def test_a_lost_clip_is_made_again_bit_for_bit(finished, benchmark, checkpoint, nothing, tmp_path):
     """But for its signature, which is another one each time."""
     output = shutil.copytree(finished, tmp_path / "again")

@@ -61,10 +61,12 @@ def generate_clips(
     weights = resolve_model(settings.model)
     target = output / "generated"
     target.mkdir(parents=True, exist_ok=True)
-    made_by = {
+    asked_by = {
         "benchmark": folder.benchmark.name,
         "benchmark_version": folder.benchmark.version,
         "benchmark_revision": folder.revision,
+    }
+    made_by = {
         "model": settings.model,
         "model_revision": weights.revision,
         "dtype": settings.dtype,
@@ -76,7 +78,7 @@ def generate_clips(
     clips = []
     for number, item in enumerate(folder.benchmark.items):
         path, receipt = target / f"{item.id}.mp4", target / f"{item.id}.json"
-        key = _key(made_by, item)
+        key = _key(made_by, folder, item)
         found = _read_receipt(receipt, key)
         if found is None or not (path.is_file() or found["problem"]):
             pipeline = pipeline or _load(weights.path, settings)
@@ -85,7 +87,7 @@ def generate_clips(
         clips.append(replace(folder.reference(item, path), problem=found["problem"]))
         if report:
             report("generate", number + 1, len(folder.benchmark.items))
-    return clips, made_by
+    return clips, asked_by | made_by
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,10 @@ def _generate(
     return None
 
 
-def _key(made_by: dict[str, Any], item: BenchmarkItem) -> str:
-    text = json.dumps([made_by, item.model_dump(mode="json")], sort_keys=True)
+def _key(made_by: dict[str, Any], folder: BenchmarkFolder, item: BenchmarkItem) -> str:
+    """Everything that a clip depends on: not how it is scored, nor what else the benchmark asks for."""
+    given = [hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.given_files(item)]
+    text = json.dumps([made_by, item.model_dump(mode="json"), given], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

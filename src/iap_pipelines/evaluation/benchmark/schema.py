@@ -175,6 +175,10 @@ class BenchmarkFolder:
             for subject in item.subjects
         ]
 
+    def given_files(self, item: BenchmarkItem) -> list[Path]:
+        """The files of `subjects`, in order."""
+        return [self.folder / name for subject in item.subjects for name in (*subject.faces, *subject.voices[:1])]
+
     def reference(self, item: BenchmarkItem, video: Path) -> ClipReference:
         """What ``video``, made for ``item``, is compared with."""
         subjects = tuple(
