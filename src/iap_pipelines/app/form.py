@@ -78,8 +78,8 @@ class GenerationForm:
 
     def arguments(self) -> dict[str, Any]:
         """
-        Options that differ from the pipeline's defaults. Guidance scales are always said: their defaults are those of a
-        checkpoint, which may get others.
+        Options that differ from the pipeline's defaults. Guidance scales are always said: their defaults are those of
+        a checkpoint, which may get others.
         """
         defaults = pipeline_defaults()
         return {name: value for name, value in self.options.items() if value != defaults[name] and value != ""}
