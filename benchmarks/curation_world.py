@@ -41,6 +41,8 @@ BREATH_SECONDS = 0.3
 LINK_PRECISION = 0.99
 GRID = tuple(np.arange(0.3, 0.86, 0.05).round(2).tolist())
 """Thresholds that are tried on one half of the people."""
+FEW, NUM_DRAWS = (5, 10, 20), 20
+"""Numbers of people that are linked as if there were no others, and how often they are drawn."""
 MAX_PLACE_ERROR = 0.1
 """How far a track may lie from a drawn face, over the width of the picture, to be its."""
 
@@ -324,6 +326,8 @@ class Appearances:
     """by subject; ``None`` for a face where nobody is"""
     num_shots: dict[str, int]
     """in how many shots each person is, found or not"""
+    seen: dict[str, tuple[float, float]]
+    """when each track begins and ends"""
 
     @property
     def num_wanted(self) -> int:
@@ -332,15 +336,17 @@ class Appearances:
 
     def halves(self) -> tuple["Appearances", "Appearances"]:
         """Every second person, and the others. A face where nobody is counts among the others."""
-        first = set(sorted(self.num_shots)[::2])
+        first = sorted(self.num_shots)[::2]
+        return self.of(first), self.of([None, *(name for name in self.num_shots if name not in first)])
+
+    def of(self, people: Collection[str | None]) -> "Appearances":
+        """These people alone; ``None``: faces where nobody is."""
         owner = {name: appearance and appearance[2] for name, appearance in self.true.items()}
-        return tuple(
-            Appearances(
-                tuple(subject for subject in self.subjects if (owner[subject.subject_id] in first) is is_first),
-                {name: appearance for name, appearance in self.true.items() if (owner[name] in first) is is_first},
-                {name: count for name, count in self.num_shots.items() if (name in first) is is_first},
-            )
-            for is_first in (True, False)
+        return Appearances(
+            tuple(subject for subject in self.subjects if owner[subject.subject_id] in people),
+            {name: appearance for name, appearance in self.true.items() if owner[name] in people},
+            {name: count for name, count in self.num_shots.items() if name in people},
+            self.seen,
         )
 
 
@@ -349,7 +355,9 @@ def find_appearances(known: dict[str, Known], truth: Truth) -> Appearances:
     subjects: list[ClipSubject] = []
     true: dict[str, Appearance | None] = {}
     shots_of: dict[str, int] = {}
+    seen: dict[str, tuple[float, float]] = {}
     for path, shots in truth.items():
+        seen |= {track.track_id: (track.start_seconds, track.end_seconds) for track in known[path].all(Track)}
         owners = _owners(known[path], shots)
         for shot in shots:
             for identity in shot.faces:
@@ -360,7 +368,7 @@ def find_appearances(known: dict[str, Known], truth: Truth) -> Appearances:
                 name = owners.get(subject.track_id)
                 subjects.append(subject)
                 true[subject.subject_id] = None if name is None else (path, shot.start, name)
-    return Appearances(tuple(subjects), true, shots_of)
+    return Appearances(tuple(subjects), true, shots_of, seen)
 
 
 def judge_links(people: Appearances, settings: LinkSettings) -> Ratio:
@@ -376,6 +384,14 @@ def judge_links(people: Appearances, settings: LinkSettings) -> Ratio:
                 elif a != b:
                     linked.add(frozenset((a, b)))
     return Ratio(len(linked), len(linked) + wrong, people.num_wanted)
+
+
+def judge_few(people: Appearances, settings: LinkSettings, count: int) -> Ratio:
+    """As `judge_links`, over `NUM_DRAWS` draws of so many people, as if there were no others."""
+    generator = np.random.default_rng(count)
+    draws = [generator.choice(sorted(people.num_shots), count, replace=False).tolist() for _ in range(NUM_DRAWS)]
+    found = [judge_links(people.of(draw), settings) for draw in draws]
+    return Ratio(*(sum(getattr(links, name) for links in found) for name in ("right", "found", "wanted")))
 
 
 def sweep(people: Appearances, settings: LinkSettings, modality: str, values: Iterable[float]) -> "Curve":
@@ -406,12 +422,13 @@ def with_threshold(settings: LinkSettings, modality: str, value: float) -> LinkS
 
 
 def calibrated(people: Appearances, settings: LinkSettings) -> LinkSettings:
-    """Thresholds that keep people of one clip apart, as the report of a run advises; no truth is used."""
+    """Thresholds that keep people who are seen at once apart, as the report of a run advises; no truth is used."""
     common_face = link_subjects(people.subjects, settings).common_face
-    found = strangers_of_clips(people.subjects, common_face)
+    found = strangers_of_clips(people.subjects, people.seen, common_face)
     for modality, strangers in zip(("face", "voice"), found, strict=True):
         if strangers:
-            settings = with_threshold(settings, modality, calibrate(strangers, []).threshold)
+            used = getattr(settings, f"min_{modality}_similarity")
+            settings = with_threshold(settings, modality, calibrate(strangers, []).advised(used))
     return _alone(settings)
 
 
@@ -467,6 +484,10 @@ def table(known: dict[str, Known], truth: Truth, settings: LinkSettings) -> str:
         count = f"{links.right} of {links.found} links, {links.wanted} wanted; {at}"
         rates = f"{_percent(links.precision)} / {_percent(links.recall)}"
         rows.append([f"identity links, precision / recall, {words}", rates, count])
+    for number in (number for number in FEW if number < len(people.num_shots)):
+        links = judge_few(people, settings, number)
+        rates = f"{_percent(links.precision)} / {_percent(links.recall)}"
+        rows.append([f"the same, default thresholds, {number} people alone", rates, f"{NUM_DRAWS} draws"])
     return markdown_table(("measured", "value", "of which"), rows)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.curation import watch_memory, worker_memory, write_copies
+from benchmarks.curation_length import write_repeated
 from benchmarks.curation_media import judge, unheard_seconds
 from benchmarks.media_truth import read_truth
 from iap_pipelines.curation.collect import collect
@@ -174,3 +175,12 @@ def test_memory_of_the_workers_over_their_life():
     assert worker_memory(found, workers=2) == [300.0, 200.0, 210.0, 230.0]
     assert worker_memory({}, workers=2) == []
     assert worker_memory({1: [50.0]}, workers=1)[0] == 50.0
+
+
+def test_a_clip_is_repeated_until_it_is_long_enough(tmp_path):
+    clip = export_to_av(moving_ramp(50), tone(2.0), tmp_path / "a.mp4", frame_rate=25.0, sampling_rate=16000)
+    write_repeated(clip, 10.0, tmp_path / "in" / "long.mp4")
+    found = probe(tmp_path / "in" / "long.mp4")
+    assert found.pictures.num_frames == 5 * 50
+    assert found.pictures.duration_seconds == pytest.approx(5 * 2.0 + 4 * 0.2, abs=0.2)
+    assert found.sound.duration_seconds == pytest.approx(found.pictures.duration_seconds, abs=0.2)

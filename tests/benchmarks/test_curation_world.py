@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from benchmarks.curation_world import (
+    NUM_DRAWS,
     Ratio,
     TrueLine,
     TrueShot,
     calibrated,
     draw,
     find_appearances,
+    judge_few,
     judge_links,
     judge_shots,
     judge_speakers,
@@ -21,6 +23,7 @@ from benchmarks.curation_world import (
     main,
     sweep,
     turn_error,
+    with_threshold,
     write_sources,
 )
 from iap_pipelines.curation.discovery import find_sources
@@ -120,6 +123,9 @@ def test_thresholds_are_learned_on_every_second_person(known, truth):
     assert first.num_wanted + second.num_wanted == people.num_wanted == 2
     settings = learned(first, LinkSettings())
     assert judge_links(first, settings) == Ratio(1, 1, 1)
+    assert judge_few(people, LinkSettings(), 3) == Ratio(2 * NUM_DRAWS, 2 * NUM_DRAWS, 2 * NUM_DRAWS), "all of them"
+    few = judge_few(people, LinkSettings(), 1)
+    assert few.right == few.found == few.wanted <= NUM_DRAWS, "each alone, some in two clips"
     assert settings.min_face_alone >= settings.min_face_similarity
 
 
@@ -131,8 +137,10 @@ def test_the_sweep_ends_with_no_links(known, truth, tmp_path):
     draw({"face": curve, "voice": curve}, settings, tmp_path / "sweep.svg")
     assert "<svg" in (tmp_path / "sweep.svg").read_text()
     left, right = (one for one in people.subjects if people.true[one.subject_id][:2] == ("one.mp4", 1.0))
-    stranger = np.dot(left.face_embedding, right.face_embedding)
-    assert calibrated(people, settings).min_face_similarity == pytest.approx(stranger, abs=1e-6), "two in one clip"
+    stranger = float(np.dot(left.face_embedding, right.face_embedding))
+    lax = with_threshold(settings, "face", stranger - 0.1)
+    assert calibrated(people, lax).min_face_similarity == pytest.approx(stranger, abs=1e-6), "two are seen at once"
+    assert calibrated(people, settings).min_face_similarity == settings.min_face_similarity, "one pair is too few"
 
 
 def test_sources_are_made_of_clips_of_one_size(tmp_path):

@@ -1,12 +1,16 @@
 """Captions: honest by default, checked whoever wrote them, from a server as from a model."""
 
+import base64
+import io
 import json
 import threading
+import wave
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from iap_pipelines.curation.captioners import (
@@ -21,7 +25,7 @@ from iap_pipelines.curation.captioners import (
     check_caption,
     instructions,
 )
-from iap_pipelines.types import SpokenLine, StructuredCaption, SubjectDescription
+from iap_pipelines.types import AudioSamples, SpokenLine, StructuredCaption, SubjectDescription
 
 
 TASK = CaptionTask(
@@ -109,9 +113,23 @@ def test_captions_of_other_people_or_words_are_refused():
         check_caption(replace(caption, subjects=(*caption.subjects, SubjectDescription("dog"))), TASK)
 
 
+SOUND = AudioSamples(torch.linspace(-1.0, 1.0, 8000)[None], 16_000)
+
+
 def test_what_a_model_is_asked_has_the_words_and_the_number_of_people():
     text = instructions(TASK)
     assert "red apple" in text and "exactly 2 entries" in text
+    assert "pictures" in text and "sound" not in text, "it hears nothing"
+    text = instructions(replace(TASK, sound=SOUND))
+    assert "pictures, in order, and the sound of" in text and '"sounds"' in text
+
+
+def test_sounds_are_believed_of_those_only_who_hear():
+    answer = json.dumps({**GOOD, "sounds": "rain on a roof."})
+    assert caption_from_answer(answer, TASK).sounds is None
+    assert caption_from_answer(answer, replace(TASK, sound=SOUND)).sounds == "rain on a roof"
+    offscreen = replace(TASK, has_offscreen_speech=True)
+    assert caption_from_answer(answer, offscreen).sounds == "another voice that is not seen", "which was measured"
 
 
 class _Server(HTTPServer):
@@ -166,6 +184,20 @@ def test_a_server_is_asked_with_pictures_and_its_answer_is_used(serve, monkeypat
     assert (path, key, body["model"], body["temperature"]) == ("/v1/chat/completions", "Bearer secret", "m", 0)
     kinds = [part["type"] for part in body["messages"][0]["content"]]
     assert kinds == ["image_url", "text"]
+
+
+def test_a_server_that_hears_is_sent_the_sound(serve):
+    server = serve(json.dumps({**GOOD, "sounds": "rain"}))
+    captioner = ServedCaptioner(ServedCaptions(type="server", url=server.url, model="m", hears=True))
+    assert captioner.hears
+    assert captioner.describe(replace(TASK, sound=SOUND)).sounds == "rain"
+    ((_, _, body),) = server.requests
+    *_, part, _ = body["messages"][0]["content"]
+    assert (part["type"], part["input_audio"]["format"]) == ("input_audio", "wav")
+    with wave.open(io.BytesIO(base64.b64decode(part["input_audio"]["data"]))) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getnframes()) == (1, 16_000, 8000)
+        samples = np.frombuffer(file.readframes(8000), "<i2") / 32767
+    np.testing.assert_allclose(samples, SOUND.samples[0].numpy(), atol=1e-4)
 
 
 def test_a_server_that_errs_is_told_and_asked_again(serve, monkeypatch):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from iap_pipelines.curation.calibrate import calibrate, strangers_of_clips
-from iap_pipelines.curation.link import LinkSettings, find_confirmed, find_dubbed, link_subjects
-from tests.curation.people import make_population, make_subject
+from iap_pipelines.curation.link import LinkSettings, find_common_face, find_confirmed, find_dubbed, link_subjects
+from tests.curation.people import make_population, make_subject, unit
 
 
 def _pairs(names):
@@ -65,6 +65,9 @@ def test_what_all_faces_have_in_common_is_taken_off(seed):
     common, precision, recall = rates(settings)
     assert np.argmax(common) == 0 and common[0] > 0.5
     assert precision >= 0.99 and recall >= 0.7
+    ordinary, _ = make_population(seed, num_people=60, num_clips=120)
+    usual = link_subjects(ordinary, settings).common_face
+    assert usual is None or np.linalg.norm(usual) < 0.1
     never = settings.model_copy(update={"min_people_to_center": None})
     common, precision, _ = rates(never)
     assert common is None and precision < 0.8
@@ -73,17 +76,53 @@ def test_what_all_faces_have_in_common_is_taken_off(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_people_are_counted_without_what_they_have_in_common(seed):
-    """Otherwise those who are taken for one another are too few for it to be taken off."""
+    """Otherwise those who are taken for one another are few, and say too little of it."""
     subjects, _ = make_population(seed, num_people=40, num_clips=80, voice_noise=1.0, in_common=1.6)
     settings = LinkSettings(min_voice_similarity=0.1, min_group_voice_similarity=0.0)
     never = settings.model_copy(update={"min_people_to_center": None})
-    assert len(link_subjects(subjects, never).groups) < settings.min_people_to_center
+    assert len(link_subjects(subjects, never).groups) < 30
     linked = link_subjects(subjects, settings)
     assert linked.common_face is not None and len(linked.groups) >= 38
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_few_people_have_something_in_common_too(seed):
+    subjects, truth = make_population(seed, num_people=10, num_clips=40, in_common=1.6)
+    person = {subject.subject_id: who for subject, who in zip(subjects, truth, strict=True)}
+    lax = LinkSettings(min_voice_similarity=0.2, min_group_voice_similarity=0.1)
+
+    def precision(settings):
+        found = _pairs(_groups(link_subjects(subjects, settings)))
+        return np.mean([person[a] == person[b] for a, b in found])
+
+    assert precision(lax) > 0.99 > precision(lax.model_copy(update={"min_people_to_center": None}))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_few_share_by_chance_is_not_taken_off(seed):
+    """Unlike faces, and a person who is found three times over because of other voices."""
+    generator = np.random.default_rng(seed)
+    faces = [unit(row) for row in generator.standard_normal((7, 128))]
+    people = [[make_subject(f"{n}", f"clip-{n}", face=face, voice=VOICE)] for n, face in enumerate(faces)]
+    repeated = [[make_subject(f"again-{n}", f"again-{n}", face=faces[0], voice=VOICE)] for n in range(2)]
+    for groups in (people, [*people, *repeated]):
+        common = find_common_face(groups, 5)
+        assert common is None or np.linalg.norm(common) < 0.15
+    assert np.linalg.norm(np.mean(faces, axis=0)) > 0.3, "which is not what they share"
+    assert find_common_face(people[:4], 5) is None and find_common_face(people, None) is None
+
+
+def test_what_all_share_is_found_the_better_the_more_there_are():
+    shared = np.eye(128)[0]
+    own = np.random.default_rng(0).standard_normal((400, 128)) / np.sqrt(128)
+    people = [[make_subject(f"{n}", f"clip-{n}", face=shared + one, voice=VOICE)] for n, one in enumerate(own)]
+    lengths = [np.linalg.norm(find_common_face(people[:count], 5)) for count in (6, 20, 400)]
+    assert lengths[0] < lengths[1] < lengths[2]
+    assert lengths[2] == pytest.approx(np.sqrt(0.5), abs=0.02), "their mean, for unit vectors"
+
+
 def test_who_appears_often_does_not_become_what_is_common():
-    subjects, _ = make_population(0, num_people=40, num_clips=60)
+    subjects, _ = make_population(0, num_people=40, num_clips=60, in_common=1.0)
     often = [make_subject(f"often-{n}", f"often-{n}", face=np.eye(32)[1], voice=np.eye(16)[1]) for n in range(300)]
     linked = link_subjects([*subjects, *often], LinkSettings())
     assert abs(linked.common_face[1]) < 0.1
@@ -199,9 +238,17 @@ def test_calibration_keeps_to_the_rate_that_is_wanted():
         calibrate([], [0.5])
 
 
-def test_strangers_are_the_people_of_one_clip():
+def test_few_strangers_can_only_raise_a_threshold():
+    few, many = calibrate([0.1, 0.3], []), calibrate(np.linspace(0.0, 0.3, 2000), [])
+    assert few.advised(0.6) == 0.6 and few.advised(0.2) == few.threshold
+    assert many.advised(0.6) == many.advised(0.2) == many.threshold < 0.31
+
+
+def test_strangers_are_seen_at_once():
     subjects, truth = make_population(0)
-    faces, voices = strangers_of_clips(subjects)
+    one_after_the_other = {one.track_id: (place, place + 0.5) for place, one in enumerate(subjects)}
+    assert strangers_of_clips(subjects, one_after_the_other) == ([], [])
+    faces, voices = strangers_of_clips(subjects, {one.track_id: (0.0, 1.0) for one in subjects})
     clips = [subject.clip_id for subject in subjects]
     assert len(faces) == sum(clips[:index].count(clip) for index, clip in enumerate(clips))
     assert 0 < len(voices) < len(faces)

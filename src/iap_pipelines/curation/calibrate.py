@@ -1,17 +1,21 @@
 """Thresholds of similarity, found on data: where do strangers end and where does the same person begin?
 
-Labels are free. Two faces in one picture are two people. Two halves of one track, or one track and the next that face
-and voice both agree on, are one. `calibrate` takes both lists of similarities and a rate of false matches that is
-wanted; the threshold is the lowest that keeps to it.
+Labels are free. Two faces that are seen at once are two people. Two halves of one track, or one track and the next
+that face and voice both agree on, are one. `calibrate` takes both lists of similarities and a rate of false matches
+that is wanted; the threshold is the lowest that keeps to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from iap_pipelines.curation.link import without_common
 from iap_pipelines.curation.results import ClipSubject
+
+
+FALSE_MATCH_RATE = 0.001
+"""Share of strangers that may be taken for one person."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,18 @@ class Calibration:
     num_different: int
     num_same: int
 
+    def advised(self, used: float, false_match_rate: float = FALSE_MATCH_RATE) -> float:
+        """The threshold to use instead of ``used``.
 
-def calibrate(different: Sequence[float], same: Sequence[float], false_match_rate: float = 0.001) -> Calibration:
+        Pairs too few to show the rate can tell that it is too low, but not that it is too high.
+        """
+        shows_rate = self.num_different * false_match_rate >= 1
+        return self.threshold if shows_rate else max(used, self.threshold)
+
+
+def calibrate(
+    different: Sequence[float], same: Sequence[float], false_match_rate: float = FALSE_MATCH_RATE
+) -> Calibration:
     """Find the lowest threshold with at most this share of strangers above it.
 
     With few pairs the rate cannot be seen: n pairs show rates from 1/n. Then the largest similarity of strangers
@@ -64,12 +78,17 @@ def calibrate(different: Sequence[float], same: Sequence[float], false_match_rat
 
 
 def strangers_of_clips(
-    subjects: Iterable[ClipSubject], common_face: Sequence[float] | None = None
+    subjects: Iterable[ClipSubject],
+    seen: Mapping[str, tuple[float, float]],
+    common_face: Sequence[float] | None = None,
 ) -> tuple[list[float], list[float]]:
-    """Similarities of faces, and of voices, of different people: all pairs of subjects within one clip.
+    """Similarities of faces, and of voices, of different people: all who are seen at once in a clip.
+
+    Of faces that are seen one after the other both may be one person's who looked away.
 
     Args:
         subjects: of any number of clips.
+        seen: when each track begins and ends, by its id.
         common_face: what `link_subjects` took off the faces before it compared them (`Linked.common_face`).
     """
     by_clip: dict[str, list[ClipSubject]] = {}
@@ -79,6 +98,9 @@ def strangers_of_clips(
     for group in by_clip.values():
         for index, first in enumerate(group):
             for second in group[index + 1 :]:
+                spans = seen[first.track_id], seen[second.track_id]
+                if max(start for start, _ in spans) > min(end for _, end in spans):
+                    continue
                 pair = (without_common(one.face_embedding, common_face) for one in (first, second))
                 faces.append(float(np.dot(*pair)))
                 if first.voice_embedding is not None and second.voice_embedding is not None:

@@ -1,26 +1,28 @@
 """What writes a clip's caption. Words and times, and who speaks, are given to it; it describes what is seen and heard.
 
-The default says only what was measured. Larger models come behind the same interface: any image-text-to-text model of
-the Hub, and any server that speaks OpenAI's protocol. Whatever wrote a caption, `check_caption` compares it with what
-was measured.
+The default says only what was measured. Larger models come behind the same interface: any model of the Hub that sees,
+hears or does both, and any server that speaks OpenAI's protocol. Only a model that hears is asked for sounds. Whatever
+wrote a caption, `check_caption` compares it with what was measured.
 """
 
 import base64
+import inspect
 import io
 import json
 import os
 import re
 import urllib.error
 import urllib.request
+import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from iap_pipelines.types import SpokenLine, StructuredCaption, SubjectDescription
+from iap_pipelines.types import AudioSamples, SpokenLine, StructuredCaption, SubjectDescription
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class CaptionTask:
         motion: mean change of the picture, in grey levels.
         has_offscreen_speech: somebody speaks who is not seen.
         pictures: RGB uint8 ``[H, W, 3]`` each, in order; the subjects are marked with their numbers.
+        sound: of the clip, mono at `SAMPLING_RATE`; ``None`` for captioners that do not hear, and without sound.
     """
 
     subjects: tuple[SeenSubject, ...]
@@ -59,6 +62,11 @@ class CaptionTask:
     motion: float
     has_offscreen_speech: bool
     pictures: tuple[np.ndarray, ...]
+    sound: AudioSamples | None = None
+
+
+SAMPLING_RATE = 16_000
+"""Hertz; what models hear."""
 
 
 class CaptionError(ValueError):
@@ -70,6 +78,8 @@ class Captioner(Protocol):
     revision: str
     num_pictures: int
     """How many pictures of a clip it looks at."""
+    hears: bool
+    """Whether it listens to the clip."""
 
     def describe(self, task: CaptionTask) -> StructuredCaption:
         """Write a caption.
@@ -91,14 +101,16 @@ class MeasuredCaptions(StrictModel):
 
 
 class TransformersCaptions(StrictModel):
-    """An image-text-to-text model of the Hub, ``Qwen/Qwen2.5-VL-7B-Instruct`` for instance."""
+    """A multimodal model of the Hub: ``Qwen/Qwen2.5-VL-7B-Instruct`` sees, ``Qwen/Qwen2.5-Omni-7B`` hears as well."""
 
     type: Literal["transformers"]
     model: str
     """Hub id or folder."""
     revision: str | None = None
     device: str = "cpu"
-    num_pictures: PositiveInt = 6
+    num_pictures: NonNegativeInt = 6
+    hears: bool = False
+    """Give it the sound as well; for models that take audio."""
     max_new_tokens: PositiveInt = 512
 
 
@@ -111,7 +123,9 @@ class ServedCaptions(StrictModel):
     model: str
     key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; without it none is sent."""
-    num_pictures: PositiveInt = 6
+    num_pictures: NonNegativeInt = 6
+    hears: bool = False
+    """Give it the sound as well; for models that take ``input_audio``."""
     timeout_seconds: PositiveFloat = 300.0
     num_tries: PositiveInt = 2
     """An answer that does not pass is shown to the model with what is wrong, so many times in all."""
@@ -154,6 +168,7 @@ class MeasuredCaptioner:
     name = "measured"
     revision = "1"
     num_pictures = 0
+    hears = False
 
     def describe(self, task: CaptionTask) -> StructuredCaption:
         largest = max((subject.face_share for subject in task.subjects), default=0.0)
@@ -163,12 +178,15 @@ class MeasuredCaptioner:
             _step(_LIGHTS, task.luma),
             _step(_MOTIONS, task.motion),
         ]
-        sounds = "another voice that is not seen" if task.has_offscreen_speech else None
         subjects = tuple(
             SubjectDescription(f"person {_facing(subject)}, {_doing(subject)}", subject.position)
             for subject in task.subjects
         )
-        return StructuredCaption(", ".join(scene), subjects, task.lines, sounds)
+        return StructuredCaption(", ".join(scene), subjects, task.lines, _measured_sounds(task))
+
+
+def _measured_sounds(task: CaptionTask) -> str | None:
+    return "another voice that is not seen" if task.has_offscreen_speech else None
 
 
 def _step(steps: Sequence[tuple[float, str]], value: float) -> str:
@@ -186,22 +204,37 @@ def _doing(subject: SeenSubject) -> str:
 
 
 _INSTRUCTIONS = """\
-These are pictures of one video clip, in order. The people in it are marked with the numbers {numbers}.
+{given} one video clip. The people in it are marked with the numbers {numbers}.
 Answer with JSON only: {{"scene": "place, light, camera, what happens", "subjects": [{{"appearance": "looks, clothes, \
-action, mood; no name"}}, ...], "sounds": "sounds other than speech, or null"}}
+action, mood; no name"}}, ...]{sounds}}}
 `subjects` has exactly {count} entries, in the order of the numbers. Do not quote or invent speech: these words were \
 heard and are added by the program: {lines}"""
+_GIVEN = {
+    (True, False): "These are pictures, in order, of",
+    (True, True): "These are pictures, in order, and the sound of",
+    (False, True): "This is the sound of",
+    (False, False): "You neither see nor hear",
+}
+"""By whether there are pictures, and sound."""
+_ASK_FOR_SOUNDS = ', "sounds": "sounds other than speech, or null"'
 
 
 def instructions(task: CaptionTask) -> str:
     """What a language model is asked."""
     numbers = ", ".join(str(number) for number in range(1, len(task.subjects) + 1)) or "(nobody)"
     lines = json.dumps([{"person": line.subject, "words": line.text} for line in task.lines], ensure_ascii=False)
-    return _INSTRUCTIONS.format(numbers=numbers, count=len(task.subjects), lines=lines)
+    is_heard = task.sound is not None
+    return _INSTRUCTIONS.format(
+        given=_GIVEN[bool(task.pictures), is_heard],
+        sounds=_ASK_FOR_SOUNDS if is_heard else "",
+        numbers=numbers,
+        count=len(task.subjects),
+        lines=lines,
+    )
 
 
 def caption_from_answer(answer: str, task: CaptionTask) -> StructuredCaption:
-    """Read a model's JSON, and put it together with the words that were heard.
+    """Read a model's JSON, and put it together with the words that were heard. Sounds count only when it heard them.
 
     Raises:
         CaptionError: for an answer that is no such JSON, describes another number of people, or invents speech.
@@ -215,7 +248,9 @@ def caption_from_answer(answer: str, task: CaptionTask) -> StructuredCaption:
         raise CaptionError("the answer has no JSON object")
     try:
         looks = [_one_line(entry["appearance"]) for entry in parts["subjects"]]
-        scene, sounds = _one_line(parts["scene"]), parts.get("sounds")
+        scene = _one_line(parts["scene"])
+        heard = parts.get("sounds") if task.sound is not None else None
+        sounds = _one_line(heard) if heard else _measured_sounds(task)
     except (KeyError, TypeError) as error:
         raise CaptionError(f"the answer lacks {error}") from error
     if len(looks) != len(task.subjects):
@@ -224,7 +259,7 @@ def caption_from_answer(answer: str, task: CaptionTask) -> StructuredCaption:
         subjects = tuple(
             SubjectDescription(text, subject.position) for text, subject in zip(looks, task.subjects, strict=True)
         )
-        return StructuredCaption(scene, subjects, task.lines, _one_line(sounds) if sounds else None)
+        return StructuredCaption(scene, subjects, task.lines, sounds)
     except ValueError as error:
         raise CaptionError(str(error)) from error
 
@@ -273,18 +308,20 @@ def _repeats_itself(text: str) -> bool:
 
 
 class TransformersCaptioner:
-    """An image-text-to-text model; loaded with ``from_pretrained``."""
+    """A multimodal language model; loaded with ``from_pretrained``."""
 
     def __init__(self, settings: TransformersCaptions) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForMultimodalLM, AutoProcessor
 
         self.name = settings.model
-        self.num_pictures = settings.num_pictures
+        self.num_pictures, self.hears = settings.num_pictures, settings.hears
         self._processor = AutoProcessor.from_pretrained(settings.model, revision=settings.revision)
-        model = AutoModelForImageTextToText.from_pretrained(settings.model, revision=settings.revision)
+        model = AutoModelForMultimodalLM.from_pretrained(settings.model, revision=settings.revision)
         self._model = model.to(settings.device).eval()
         self.revision = getattr(model.config, "_commit_hash", None) or settings.revision or "local"
-        self._max_new_tokens = settings.max_new_tokens
+        self._options = {"max_new_tokens": settings.max_new_tokens, "do_sample": False}
+        if "return_audio" in inspect.signature(model.generate).parameters:  # models that could also speak
+            self._options["return_audio"] = False
 
     def describe(self, task: CaptionTask) -> StructuredCaption:
         return caption_from_answer(self.answer(task), task)
@@ -295,13 +332,15 @@ class TransformersCaptioner:
 
         inputs = self.prepare(task).to(self._model.device)
         with torch.no_grad():
-            tokens = self._model.generate(**inputs, max_new_tokens=self._max_new_tokens, do_sample=False)
+            tokens = self._model.generate(**inputs, **self._options)
         written = tokens[:, inputs["input_ids"].shape[1] :]
         return self._processor.batch_decode(written, skip_special_tokens=True)[0]
 
     def prepare(self, task: CaptionTask) -> "BatchFeature":  # noqa: F821
-        """The pictures and the question as the model reads them."""
+        """The pictures, the sound and the question as the model reads them."""
         content = [{"type": "image", "image": Image.fromarray(picture)} for picture in task.pictures]
+        if task.sound is not None:
+            content.append({"type": "audio", "audio": task.sound.samples[0].numpy()})
         content.append({"type": "text", "text": instructions(task)})
         return self._processor.apply_chat_template(
             [{"role": "user", "content": content}],
@@ -313,15 +352,17 @@ class TransformersCaptioner:
 
 
 class ServedCaptioner:
-    """A chat server. Pictures travel as JPEG inside of the request; temperature is 0."""
+    """A chat server. Pictures travel as JPEG inside of the request, sound as WAV; temperature is 0."""
 
     def __init__(self, settings: ServedCaptions) -> None:
         self.name, self.revision = settings.model, settings.url
-        self.num_pictures = settings.num_pictures
+        self.num_pictures, self.hears = settings.num_pictures, settings.hears
         self._settings = settings
 
     def describe(self, task: CaptionTask) -> StructuredCaption:
         content = [_as_url(picture) for picture in task.pictures]
+        if task.sound is not None:
+            content.append(_as_wave(task.sound))
         messages = [{"role": "user", "content": [*content, {"type": "text", "text": instructions(task)}]}]
         for number in range(1, self._settings.num_tries + 1):
             answer = self._ask(messages)
@@ -363,3 +404,14 @@ def _as_url(picture: np.ndarray) -> dict[str, Any]:
     Image.fromarray(picture).save(file, format="JPEG", quality=90)
     data = base64.b64encode(file.getvalue()).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
+
+
+def _as_wave(sound: AudioSamples) -> dict[str, Any]:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(sound.sampling_rate)
+        written.writeframes((sound.samples[0].numpy() * 32767).round().astype("<i2").tobytes())
+    data = base64.b64encode(file.getvalue()).decode()
+    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}

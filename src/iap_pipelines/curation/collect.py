@@ -11,7 +11,7 @@ from iap_pipelines.curation.ledger import Ledger
 from iap_pipelines.curation.link import Linked, find_confirmed, find_dubbed, link_subjects
 from iap_pipelines.curation.pair import Material, multi_view_sets, pair_references
 from iap_pipelines.curation.people import identity_of, subjects_of
-from iap_pipelines.curation.records import Clip, ClipMatch, ClipTurn, TurnText, View
+from iap_pipelines.curation.records import Clip, ClipMatch, ClipTurn, Lips, TurnText, View
 from iap_pipelines.curation.results import (
     ClipSubject,
     Identity,
@@ -24,6 +24,7 @@ from iap_pipelines.curation.results import (
     WrittenView,
     WrittenVoice,
 )
+from iap_pipelines.curation.stage import SourceFile
 from iap_pipelines.curation.walk import Plan, Walked, read_only, walk
 
 
@@ -53,10 +54,7 @@ def collect(found: Input, config: CurationConfig, plan: Plan, ledger: Ledger, fo
         IncompleteError: when the ledger lacks a unit.
         RuntimeError: when something was lost; it never should be.
     """
-    walked = {
-        source.source_id: walk(plan, ledger, folder / source.path, source, read_only, trust_files=True)
-        for source in found.sources
-    }
+    walked = {source.source_id: _read(plan, ledger, folder, source) for source in found.sources}
     subjects = _subjects(walked.values())
     linked = link_subjects(subjects, config.link)
     for reject_more in (_reject_unconfirmed, _reject_other_voices):
@@ -82,6 +80,12 @@ def collect(found: Input, config: CurationConfig, plan: Plan, ledger: Ledger, fo
     )
     check_conservation(found, collected)
     return collected
+
+
+def _read(plan: Plan, ledger: Ledger, folder: Path, source: SourceFile) -> Walked:
+    walked = walk(plan, ledger, folder / source.path, source, read_only, trust_files=True)
+    walked.known.forget(Lips)  # a thousand numbers per second of each face, of all sources together too many
+    return walked
 
 
 def _subjects(walked: Iterable[Walked]) -> list[ClipSubject]:

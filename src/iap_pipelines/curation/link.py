@@ -16,6 +16,10 @@ from iap_pipelines.curation.records import content_id
 from iap_pipelines.curation.results import ClipSubject, Link
 
 
+_NUM_CENTERINGS = 2
+"""Times that what faces have in common is looked for anew; more change nothing."""
+
+
 class LinkSettings(BaseModel):
     """Thresholds are cosines of the configured embedders; `calibrate.py` finds them on data."""
 
@@ -35,8 +39,8 @@ class LinkSettings(BaseModel):
     """Faces this close are one person for sure; when their voices differ, one of the two is dubbed."""
     other_voice_similarity: float = 0.50
     """Voices below this are two people's."""
-    min_people_to_center: int | None = 30
-    """So many people have to be found once what their faces have in common is taken off, or it is left on: an embedder
+    min_people_to_center: int | None = 5
+    """Fewer people do not show what all faces have in common, which is taken off before they are compared: an embedder
     knows the mean of the faces that it was made for, not of yours. ``null``: never."""
     num_neighbours: int = 50
     """Faces that each face is compared with, the closest ones."""
@@ -60,22 +64,41 @@ class Linked:
 def link_subjects(subjects: Sequence[ClipSubject], settings: LinkSettings) -> Linked:
     """Group the appearances of one person. The order of ``subjects`` does not matter.
 
-    It is done twice: the second time without what all the faces have in common, in which each person that was found
-    first counts once, however often they appear. That is the result when it has many people. The first is not asked
-    how many there are: strangers whose faces have much in common are one person to it.
+    It is done again without what the faces of the people found have in common (`find_common_face`), and once more:
+    strangers who were one person only because their faces share it are counted then.
     """
     subjects = sorted(subjects, key=lambda subject: subject.subject_id)
     if not subjects:
         return Linked((), ())
     linked = _link_faces(subjects, [subject.face_embedding for subject in subjects], settings)
-    if settings.min_people_to_center is None or len(subjects) < settings.min_people_to_center:
-        return linked
-    common = np.mean([np.mean([one.face_embedding for one in group], axis=0) for group in linked.groups], axis=0)
-    faces = [without_common(subject.face_embedding, common) for subject in subjects]
-    centred = _link_faces(subjects, faces, settings)
-    if len(centred.groups) < settings.min_people_to_center:
-        return linked
-    return replace(centred, common_face=tuple(common.tolist()))
+    for _ in range(_NUM_CENTERINGS):
+        common = find_common_face(linked.groups, settings.min_people_to_center)
+        if common is None:
+            break
+        faces = [without_common(subject.face_embedding, common) for subject in subjects]
+        linked = replace(_link_faces(subjects, faces, settings), common_face=tuple(common.tolist()))
+    return linked
+
+
+def find_common_face(groups: Sequence[Sequence[ClipSubject]], min_people: int | None) -> np.ndarray | None:
+    """What the faces of different people have in common, ``[D]``; ``None`` when they do not show anything.
+
+    Faces of an embedder's own kind have a cosine of 0 on average. What the mean of a few faces holds beyond that is
+    partly these few themselves, so it is made shorter (James and Stein): to what the average cosine of two people,
+    less its standard error, says that all share. Each person counts once, however often they appear.
+
+    Args:
+        groups: the appearances of each person.
+        min_people: fewer say nothing; ``None``: nobody does.
+    """
+    if min_people is None or len(groups) < max(min_people, 2):
+        return None
+    means = [np.mean([one.face_embedding for one in group], axis=0, dtype=np.float64) for group in groups]
+    people = np.stack([mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means])
+    mean, count = people.mean(axis=0), len(people)
+    to_others = (count * people @ mean - 1) / (count - 1)  # mean cosine of each person to all others
+    shared = to_others.mean() - 2 * to_others.std(ddof=1) / np.sqrt(count)  # its standard error, as of a U-statistic
+    return None if shared <= 0 else mean * shared / (mean @ mean)
 
 
 def without_common(face: Sequence[float], common: Sequence[float] | None) -> np.ndarray:

@@ -25,6 +25,8 @@ _FINE_HOP_SECONDS = 0.25
 _MIN_SPAN_SECONDS = 0.4
 _MIN_WINDOWS = 2
 """A voice that is heard in fewer windows is taken for another one under a cough or a laugh."""
+_MAX_CLUSTERED = 5000
+"""Windows that are compared with each other: an hour of speech, and 200 MB. Of longer speech, every n-th window is."""
 _PAUSE_SEARCH_SECONDS = 0.3
 _ENERGY_SECONDS = 0.02
 
@@ -138,15 +140,17 @@ def _cluster(embeddings: np.ndarray, min_similarity: float) -> np.ndarray:
     """Number of the voice of each window, from 0, ``[W]``."""
     if len(embeddings) == 1:
         return np.zeros(1, int)
-    tree = linkage(embeddings, method="average", metric="cosine")
+    step = -(-len(embeddings) // _MAX_CLUSTERED)
+    sample = embeddings[::step]
+    tree = linkage(sample, method="average", metric="cosine")
     labels = fcluster(tree, 1 - min_similarity, criterion="distance")
     sizes = np.bincount(labels)
     large = [label for label in np.unique(labels) if sizes[label] >= _MIN_WINDOWS] or [int(sizes.argmax())]
-    centroids = np.stack([_unit(embeddings[labels == label].mean(axis=0)) for label in large])
-    nearest = (embeddings @ centroids.T).argmax(axis=1)
-    return np.array(
-        [large.index(label) if label in large else int(near) for label, near in zip(labels, nearest, strict=True)]
-    )
+    centroids = np.stack([_unit(sample[labels == label].mean(axis=0)) for label in large])
+    voices = (embeddings @ centroids.T).argmax(axis=1)
+    for voice, label in enumerate(large):
+        voices[::step][labels == label] = voice
+    return voices
 
 
 def _label_span(

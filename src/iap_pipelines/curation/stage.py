@@ -78,6 +78,10 @@ class Known:
         """The same source, with these types only."""
         return Known(self.file, self.source, {kind: self._records.get(kind, ()) for kind in kinds})
 
+    def forget(self, kind: type[Record]) -> None:
+        """Let go of records that nobody asks for any more."""
+        self._records.pop(kind, None)
+
     def add(self, kinds: Iterable[type[Record]], records: Iterable[Record]) -> None:
         """Take note of records; the kinds become known even if none came."""
         for kind in kinds:

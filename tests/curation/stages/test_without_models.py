@@ -9,10 +9,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from iap_pipelines.curation.gates import judge_source
-from iap_pipelines.curation.records import Clip, ClipTurn, DiarizedTurn, Shot, Track, View
+from iap_pipelines.curation.records import Clip, ClipTurn, DiarizedTurn, Shot, Track, TurnText, View
 from iap_pipelines.curation.results import WrittenClip, WrittenView, WrittenVoice
 from iap_pipelines.curation.stage import Known, SourceFile
 from iap_pipelines.curation.stages.clips import CutClips, split_at_pauses
+from iap_pipelines.curation.stages.describe import Describe, caption_task
 from iap_pipelines.curation.stages.probe import Probe
 from iap_pipelines.curation.stages.shots import FindShots
 from iap_pipelines.curation.stages.technical import (
@@ -25,11 +26,55 @@ from iap_pipelines.curation.stages.technical import (
 )
 from iap_pipelines.curation.stages.write import Write, at_constant_rate, cut_head
 from iap_pipelines.media import MediaError, export_to_av, iterate_frames, probe, read_audio, read_image, read_video
-from iap_pipelines.types import AudioSamples
+from iap_pipelines.types import AudioSamples, StructuredCaption
 from tests.media.clips import moving_ramp, tone
 
 
 FILE = SourceFile(source_id="abc", path="a.mp4", num_bytes=3)
+
+
+BOX = (40.0, 20.0, 70.0, 60.0)
+TRACK = Track(
+    track_id="t",
+    clip_id="clip",
+    start_seconds=0.4,
+    end_seconds=1.6,
+    times=(0.4, 1.6),
+    boxes=(BOX, BOX),
+    points=((0.0,) * 10,) * 2,
+    scores=(1.0, 1.0),
+    face_pixels=40.0,
+    center_x=0.4,
+    clip_share=1.0,
+    coherence=1.0,
+    embedding=(1.0,),
+)
+VIEW = View(
+    view_id="v",
+    track_id="t",
+    clip_id="clip",
+    time_seconds=0.8,
+    box=BOX,
+    yaw_degrees=0.0,
+    pitch_degrees=0.0,
+    sharpness=1.0,
+    luma=100.0,
+    view_pixels=40.0,
+    view_score=1.0,
+    fingerprint="0" * 16,
+)
+TURN = ClipTurn(
+    turn_id="u",
+    clip_id="clip",
+    speaker_id="s",
+    track_id="t",
+    match="matched",
+    start_seconds=0.5,
+    end_seconds=1.5,
+    match_score=1.0,
+    match_margin=None,
+    embedding=None,
+)
 
 
 def _known(path, *records):
@@ -194,52 +239,45 @@ def test_the_stage_measures_a_clip(two_shots):
 
 
 @pytest.fixture
+def talking(two_shots):
+    """A clip of one person who says two words."""
+    source = _source(two_shots)
+    technical = MeasureTechnical().process(_clip(0.4, 1.6), _known(two_shots, source))
+    text = TurnText(turn_id="u", clip_id="clip", text='red "apple"', words=())
+    return _known(two_shots, source, *technical, TRACK, VIEW, TURN, text)
+
+
+def test_a_kept_clip_is_described_by_what_was_measured(talking):
+    stage = Describe()
+    stage.setup()
+    (caption,) = stage.process(_clip(0.4, 1.6), talking)
+    assert (caption.clip_id, caption.caption_problem) == ("clip", None)
+    read = StructuredCaption.parse(caption.caption)
+    assert [line.text for line in read.lines] == ["red 'apple'"] and len(read.subjects) == 1
+    assert caption.captioner == stage.models["captioner"] == "measured 1"
+
+
+def test_a_captioner_is_given_pictures_and_the_sound_it_asks_for(talking):
+    task = caption_task(_clip(0.4, 1.6), talking, 2, hears=True)
+    assert [picture.shape for picture in task.pictures] == [(96, 128, 3)] * 2
+    assert task.sound.sampling_rate == 16_000 and task.sound.duration_seconds == pytest.approx(1.2, abs=0.01)
+    assert caption_task(_clip(0.4, 1.6), talking, 0).sound is None
+
+
+def test_a_caption_that_does_not_fit_is_kept_out(talking, monkeypatch):
+    stage = Describe()
+    stage.setup()
+    measured = stage._captioner.describe
+    monkeypatch.setattr(stage._captioner, "describe", lambda task: replace(measured(task), lines=()))
+    (caption,) = stage.process(_clip(0.4, 1.6), talking)
+    assert caption.caption is None and "lines" in caption.caption_problem
+
+
+@pytest.fixture
 def written(two_shots, tmp_path):
-    box = (40.0, 20.0, 70.0, 60.0)
-    track = Track(
-        track_id="t",
-        clip_id="clip",
-        start_seconds=0.4,
-        end_seconds=1.6,
-        times=(0.4, 1.6),
-        boxes=(box, box),
-        points=((0.0,) * 10,) * 2,
-        scores=(1.0, 1.0),
-        face_pixels=40.0,
-        center_x=0.4,
-        clip_share=1.0,
-        coherence=1.0,
-        embedding=(1.0,),
-    )
-    view = View(
-        view_id="v",
-        track_id="t",
-        clip_id="clip",
-        time_seconds=0.8,
-        box=box,
-        yaw_degrees=0.0,
-        pitch_degrees=0.0,
-        sharpness=1.0,
-        luma=100.0,
-        view_pixels=40.0,
-        view_score=1.0,
-        fingerprint="0" * 16,
-    )
-    turn = ClipTurn(
-        turn_id="u",
-        clip_id="clip",
-        speaker_id="s",
-        track_id="t",
-        match="matched",
-        start_seconds=0.5,
-        end_seconds=1.5,
-        match_score=1.0,
-        match_margin=None,
-        embedding=None,
-    )
     stage = Write(folder=str(tmp_path))
-    later = replace(view, view_id="w", time_seconds=1.0)
-    known = _known(two_shots, _source(two_shots), track, view, later, turn)
+    later = replace(VIEW, view_id="w", time_seconds=1.0)
+    known = _known(two_shots, _source(two_shots), TRACK, VIEW, later, TURN)
     return stage, known, list(stage.process(_clip(0.4, 1.6), known))
 
 

@@ -12,7 +12,7 @@ from iap_pipelines.curation.collect import Collected
 from iap_pipelines.curation.config import CurationConfig
 from iap_pipelines.curation.discovery import Input
 from iap_pipelines.curation.gates import GATES, clip_row, measurements_of
-from iap_pipelines.curation.records import Clip, Source
+from iap_pipelines.curation.records import Clip, Source, Track
 from iap_pipelines.curation.walk import Walked
 
 
@@ -141,7 +141,13 @@ def people(collected: Collected) -> dict[str, Any]:
 
 def calibration(collected: Collected, config: CurationConfig) -> list[dict[str, Any]]:
     """Thresholds of linking beside those that this run's own data would give, when it has people who share a clip."""
-    faces, voices = strangers_of_clips(collected.subjects, collected.common_face)
+    seen = {
+        track.track_id: (track.start_seconds, track.end_seconds)
+        for walked in collected.walked.values()
+        if walked.known.has(Track)
+        for track in walked.known.all(Track)
+    }
+    faces, voices = strangers_of_clips(collected.subjects, seen, collected.common_face)
     linked = [link for link in collected.links if link.decision == "linked"]
     same_faces = [link.face_similarity for link in linked]
     same_voices = [link.voice_similarity for link in linked if link.voice_similarity is not None]
@@ -151,7 +157,8 @@ def calibration(collected: Collected, config: CurationConfig) -> list[dict[str, 
         ("voice", voices, same_voices, config.link.min_voice_similarity),
     ):
         if different:
-            found.append({"modality": name, "used": used, **asdict(calibrate(different, same))})
+            result = calibrate(different, same)
+            found.append({"modality": name, "used": used, "advised": result.advised(used), **asdict(result)})
     return found
 
 

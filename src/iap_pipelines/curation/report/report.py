@@ -104,16 +104,18 @@ def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 def _calibration(rows: list[dict[str, Any]]) -> str:
     if not rows:
-        return "<p>No two people share a clip, so this run cannot calibrate its thresholds of similarity.</p>"
+        return "<p>No two people are seen at once, so this run cannot calibrate its thresholds of similarity.</p>"
     text = (
-        "<p>Thresholds of similarity: those used, and those that this run would give, in which people who share a "
-        "clip are strangers, and linked ones the same. With few pairs of strangers the latter say little.</p>"
+        "<p>Thresholds of similarity: those used, and those that this run would give, in which people who are "
+        "seen at once are strangers, and linked ones the same. One stranger in a thousand may pass; fewer than a "
+        "thousand pairs cannot show this, and then a threshold is advised only when it is higher.</p>"
     )
     named = [
         {
             "modality": row["modality"],
             "used": _number(row["used"]),
             "this run would give": _number(row["threshold"]),
+            "advised": _number(row["advised"]),
             "strangers above": _number(row["false_match_rate"]),
             "same people above": _number(row["true_match_rate"]),
             "pairs of strangers": row["num_different"],

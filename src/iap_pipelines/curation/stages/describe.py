@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from iap_pipelines.curation.captioners import (
+    SAMPLING_RATE,
     CaptionError,
     CaptionerSettings,
     CaptionTask,
@@ -18,7 +19,7 @@ from iap_pipelines.curation.captioners import (
 from iap_pipelines.curation.people import numbered_tracks
 from iap_pipelines.curation.records import Caption, Clip, ClipTurn, Source, Technical, Track, TurnText, View
 from iap_pipelines.curation.stage import Known, Stage
-from iap_pipelines.media import iterate_frames
+from iap_pipelines.media import iterate_frames, read_sound
 from iap_pipelines.types import SpokenLine, caption_anchors
 
 
@@ -33,6 +34,7 @@ class Describe(Stage):
     name = "describe"
     reads = (Source, Technical, Track, View, ClipTurn, TurnText)
     adds = (Caption,)
+    version = 2
     only_kept = True
 
     captioner: CaptionerSettings = field(default_factory=MeasuredCaptions)
@@ -47,7 +49,7 @@ class Describe(Stage):
 
     def process(self, unit: Clip, known: Known) -> Iterable[Caption]:
         captioner = self._captioner
-        task = caption_task(unit, known, captioner.num_pictures)
+        task = caption_task(unit, known, captioner.num_pictures, hears=captioner.hears)
         caption = problem = None
         try:
             written = captioner.describe(task)
@@ -63,7 +65,7 @@ class Describe(Stage):
         )
 
 
-def caption_task(clip: Clip, known: Known, num_pictures: int) -> CaptionTask:
+def caption_task(clip: Clip, known: Known, num_pictures: int, *, hears: bool = False) -> CaptionTask:
     """Gather what is known of a clip for its caption."""
     source, technical = known.one(Source), known.one(Technical, clip_id=clip.clip_id)
     numbered = numbered_tracks(known, clip)
@@ -71,6 +73,8 @@ def caption_task(clip: Clip, known: Known, num_pictures: int) -> CaptionTask:
     texts = {text.turn_id: text.text for text in known.all(TurnText, clip_id=clip.clip_id)}
     numbers = {track.track_id: number for number, (track, _) in enumerate(numbered, start=1)}
     speaking = {turn.track_id for turn in turns}
+    span = {"start_seconds": clip.start_seconds, "max_seconds": clip.clip_seconds}
+    sound = read_sound(known.file, **span) if hears else None
     lines = [(numbers.get(turn.track_id), spoken_text(texts.get(turn.turn_id, ""))) for turn in turns]
     return CaptionTask(
         subjects=tuple(
@@ -87,6 +91,7 @@ def caption_task(clip: Clip, known: Known, num_pictures: int) -> CaptionTask:
         motion=technical.motion,
         has_offscreen_speech=any(turn.match == "off_screen" for turn in turns),
         pictures=tuple(_marked_pictures(clip, known, [track for track, _ in numbered], num_pictures)),
+        sound=sound and sound.to_mono().resample(SAMPLING_RATE),
     )
 
 

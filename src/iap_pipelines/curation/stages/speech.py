@@ -37,6 +37,7 @@ class FindSpeech(Stage):
     """
 
     name = "speech"
+    version = 2
     unit = SourceFile
     reads = (Shot,)
     adds = (Speaker, DiarizedTurn)
@@ -104,17 +105,18 @@ def read_speech(file: Path, seconds: float, piece_seconds: int = _PIECE_SECONDS)
         sound = read_sound(file)
         return sound and sound.to_mono().resample(SAMPLING_RATE)
     margin, length = _MARGIN_SECONDS * SAMPLING_RATE, piece_seconds * SAMPLING_RATE
-    pieces = []
-    for start in range(0, int(seconds) + 1, piece_seconds):
+    starts = range(0, int(seconds) + 1, piece_seconds)
+    joined, end = torch.zeros(1, length * len(starts)), 0
+    for index, start in enumerate(starts):
         sound = read_sound(
             file, start_seconds=start - _MARGIN_SECONDS, max_seconds=piece_seconds + 2 * _MARGIN_SECONDS
         )
         samples = torch.zeros(1, 0) if sound is None else sound.to_mono().resample(SAMPLING_RATE).samples
-        is_last = start + piece_seconds > int(seconds)
         piece = samples[:, margin : margin + length]
-        pieces.append(piece if is_last else torch.nn.functional.pad(piece, (0, length - piece.shape[1])))
-    joined = torch.cat(pieces, dim=1)
-    return AudioSamples(joined, SAMPLING_RATE) if joined.any() else None
+        first = length * index
+        end = first + piece.shape[1] if piece.shape[1] else end
+        joined[:, first : first + piece.shape[1]] = piece
+    return AudioSamples(joined[:, :end], SAMPLING_RATE) if end else None
 
 
 def split_at_cuts(spans: Iterable[TimeSpan], cuts: Iterable[float]) -> list[TimeSpan]:
