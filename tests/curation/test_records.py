@@ -79,11 +79,8 @@ def test_numbers_have_units(name):
     counts = re.compile(r"num_|number$|rank$|_index$|words$|count")
     for column in table_columns(name).values():
         is_float = arrow_type(column.type) in (pa.float64(), pa.list_(pa.float64()))
-        if is_float and not counts.search(column.name) and column.name not in UNITLESS:
+        if is_float and not counts.search(column.name):
             assert column.metadata["unit"], f"{name}.{column.name} has no unit"
-
-
-UNITLESS = {"match_score", "match_margin", "value", "threshold"}
 
 
 def test_records_that_share_a_table_agree_on_shared_columns():

@@ -2,6 +2,7 @@
 
 import datasets
 import pytest
+from datasets import Value
 
 from iap_pipelines.data import features
 from iap_pipelines.data.features import CONFIGS, describe_configs, identity_features, walk_columns
@@ -12,6 +13,8 @@ def test_every_column_says_what_it_means(config):
     columns = dict(walk_columns(features._COLUMNS[config]))
     assert columns
     assert not [name for name, column in columns.items() if not column.what.strip()]
+    measured = [name for name, column in columns.items() if column.type in (Value("float32"), Value("float64"))]
+    assert measured and not [name for name in measured if not columns[name].unit.strip()]
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -10,7 +10,7 @@ import yaml
 from datasets import load_dataset
 
 from iap_pipelines.data.dataset_card import DatasetDescription, write_card
-from iap_pipelines.data.features import CONFIGS, identity_features
+from iap_pipelines.data.features import CONFIGS, describe_columns, identity_features
 from iap_pipelines.data.parquet_export import export_dataset
 
 
@@ -99,6 +99,8 @@ def test_the_card_says_what_is_there(exported):
     assert "| `not_recorded` | 6 |" in text
     assert "| source | rejected | `no_audio` | 1 |" in text
     assert "Invented for a test." in text
+    for config in CONFIGS:
+        assert describe_columns(config) in text, "every column with its unit"
 
 
 def test_the_card_can_be_published(exported):

@@ -1,5 +1,8 @@
 """The models that come in packages, on real faces and voices."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +40,35 @@ def test_detection_does_not_depend_on_the_size_of_the_picture(two_men):
 def test_no_face_no_detection():
     assert backends.load_face_detector().detect(np.full((90, 160, 3), 128, np.uint8)) == []
     assert backends.load_face_detector().detect(np.zeros((1, 1, 3), np.uint8)) == []
+
+
+def test_the_detector_finds_what_its_package_finds(two_men):
+    yuface = pytest.importorskip("yuface")
+    for picture in (two_men, two_men[:, ::-1], two_men[::2, ::2]):
+        small = np.ascontiguousarray(picture[..., ::-1][:416, :416])
+        scores, boxes, points = yuface.detect(small, 0.6)
+        found = backends.load_face_detector().detect(small[..., ::-1])
+        assert sorted(round(100 * face.score) for face in found) == sorted(scores.tolist())
+        corners = sorted((x, y, x + width, y + height) for x, y, width, height in boxes.tolist())
+        assert sorted(face.box for face in found) == corners
+        assert sorted(face.points[0, 0] for face in found) == sorted(points[:, 0].tolist())
+
+
+def test_detection_keeps_no_memory(two_men):
+    """Its package's own function loses 36 kB a call, which fills a machine in some hours of video."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    detector, small = backends.load_face_detector(), np.ascontiguousarray(two_men[::6, ::6])
+    for _ in range(50):
+        detector.detect(small)
+    before = _resident_bytes()
+    for _ in range(500):
+        detector.detect(small)
+    assert _resident_bytes() - before < 5_000_000
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_landmarks_agree_with_the_detector(two_men):

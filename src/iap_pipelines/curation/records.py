@@ -16,6 +16,9 @@ Vector = Annotated[tuple[float, ...], pa.list_(pa.float32())]
 """Numbers for which single precision is enough."""
 Times = Annotated[tuple[float, ...], pa.list_(pa.float64())]
 
+MATCH_UNIT = "correlation plus 0.4 logarithms of motion"
+"""Of scores of `matching`; 0.4 is its ``motion_weight``."""
+
 ID_LENGTH = 16
 """Hexadecimal digits of an id."""
 
@@ -264,8 +267,10 @@ class ClipTurn(Record):
     )
     start_seconds: float = column("start on the source's clock", "s")
     end_seconds: float = column("end on the source's clock", "s")
-    match_score: float | None = column("how well the best face fits: lip sync, and motion beside the others'")
-    match_margin: float | None = column("distance to the next face's score; null when there is one face")
+    match_score: float | None = column(
+        "how well the best face fits: lip sync, and motion beside the others'", MATCH_UNIT
+    )
+    match_margin: float | None = column("distance to the next face's score; null when there is one face", MATCH_UNIT)
     embedding: Vector | None = column("of the voice; null when the turn is too short", "unit vector")
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from iap_pipelines.curation.records import (
     CLIP_MEASUREMENTS,
+    MATCH_UNIT,
     Clip,
     ClipTurn,
     Record,
@@ -30,8 +31,8 @@ class Verdict(Record):
     table: ClassVar[str] = "verdicts"
 
     reason: str = column("name of the gate")
-    value: float | None = column("what was measured; null when it is missing")
-    threshold: float | None = column("what was asked for")
+    value: float | None = column("what was measured; null when it is missing", "as the column judged")
+    threshold: float | None = column("what was asked for", "as the column judged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,8 @@ class Reject(Record):
     stage: str = column("what found it")
     kind: str = column("`rejected`: a decision. `failed`: an accident, tried again with `--retry-failed`")
     reason: str = column("the first gate that it did not pass, or the class of the error")
-    value: float | None = column("what was measured; null when it is missing", default=None)
-    threshold: float | None = column("what was asked for", default=None)
+    value: float | None = column("what was measured; null when it is missing", "as the column judged", default=None)
+    threshold: float | None = column("what was asked for", "as the column judged", default=None)
     detail: str | None = column("the error in one line, or what a check found", default=None)
     verdicts: tuple[Verdict, ...] = column("every gate that it did not pass", default=())
 
@@ -117,8 +118,8 @@ class ClipSubject(Record):
     role: str = column("`speaker` or `listener`")
     position: str | None = column("`left`, `center` or `right`; null when alone")
     speech_seconds: float = column("matched speech", "s")
-    match_score: float | None = column("lowest of its turns")
-    match_margin: float | None = column("lowest of its turns")
+    match_score: float | None = column("lowest of its turns", MATCH_UNIT)
+    match_margin: float | None = column("lowest of its turns", MATCH_UNIT)
     face_embedding: Vector = column("of the track", "unit vector")
     voice_embedding: Vector | None = column("mean over its turns; null without", "unit vector")
     view_id: str | None = column("its best view")

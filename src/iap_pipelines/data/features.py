@@ -12,6 +12,7 @@ import pyarrow as pa
 from datasets import Audio, Features, Image, List, Value, Video
 
 from iap_pipelines.curation.records import (
+    MATCH_UNIT,
     ClipFaces,
     ClipMatch,
     Record,
@@ -181,8 +182,10 @@ _SUBJECT: Columns = {
     "cross_voices": Column({**_VOICE, **_CROSS}, "speech of this person from elsewhere, best first", is_list=True),
     "track": Column(_TRACK, "where the face is"),
     "speech_seconds": Column(_NUMBER, "speech in this clip that was matched to this face", "s"),
-    "match_score": Column(_NUMBER, "how well the mouth follows the speech, lowest of the turns"),
-    "match_margin": Column(_NUMBER, "distance to the next face's score, lowest of the turns; null when alone"),
+    "match_score": Column(_NUMBER, "how well the mouth follows the speech, lowest of the turns", MATCH_UNIT),
+    "match_margin": Column(
+        _NUMBER, "distance to the next face's score, lowest of the turns; null when alone", MATCH_UNIT
+    ),
     **_measured([TrackSync], leave_out=("track_id", "clip_id")),
     "face_embedding": Column(_VECTOR, "of the face; of the model that curated", "unit vector"),
     "voice_embedding": Column(_VECTOR, "of the voice; of the model that curated", "unit vector"),
