@@ -13,7 +13,7 @@ which is what is left of them when the model itself makes no mistake; `--results
 
 and, where it is known who speaks when, the share of that time in which the right voice and the right face were found.
 
-    python -m benchmarks.binding_decisions --world data/world --clips 12 --results runs/drawn_world/results.json
+    python -m benchmarks.binding_decisions --world data/world --clips 8 --results runs/drawn_world/results.json
 """
 
 import argparse
