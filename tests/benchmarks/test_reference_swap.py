@@ -33,7 +33,7 @@ def dataset(tmp_path):
 
 
 class Reader:
-    """Predicts well where the reference of the first subject, who is Ada, is hers (zeros), and badly where it is not."""
+    """Predicts well where the first reference is Ada's (zeros), who is the first subject, and badly elsewhere."""
 
     def __init__(self, kind):
         self.kind = kind
