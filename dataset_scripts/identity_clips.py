@@ -9,6 +9,7 @@ reads.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from iap_pipelines.data.corpus import SplitSettings
@@ -65,4 +66,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"identity_clips: {error}")
