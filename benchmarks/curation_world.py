@@ -478,12 +478,14 @@ def table(known: dict[str, Known], truth: Truth, settings: LinkSettings) -> str:
             parts = f"wrong {_percent(time.wrong / time.total)}, given to nobody {_percent(time.open / time.total)}"
             rows.append([f"speech given to who says it, {words}", _percent(time.right / time.total), parts])
     first, second = people.halves()
-    chosen_on_first = learned(first, settings)
+    chosen_on_first, chosen_on_second = learned(first, settings), learned(second, settings)
     for words, judged, chosen in (
         ("default thresholds", people, settings),
         ("thresholds that the report advises", people, calibrated(people, settings)),
         ("every second person, thresholds learned on them", first, chosen_on_first),
         ("the other people, the same thresholds", second, chosen_on_first),
+        ("the other people, thresholds learned on them", second, chosen_on_second),
+        ("every second person, the same thresholds", first, chosen_on_second),
     ):
         links = judge_links(judged, chosen)
         at = f"face {chosen.min_face_similarity:.2f}, voice {chosen.min_voice_similarity:.2f}"

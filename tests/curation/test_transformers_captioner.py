@@ -17,11 +17,28 @@ CHAT_TEMPLATE = (
 )
 
 
+def _letters(special):
+    """A tokenizer of letters, with special tokens of its own."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = ["<unk>", "<pad>", "</s>", *special, *map(chr, range(32, 127))]
+    letters = {letter: index for index, letter in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        additional_special_tokens=special,
+    )
+
+
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory):
     """LLaVA with random weights: two layers, eight channels, a tokenizer of letters."""
     import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -29,20 +46,9 @@ def tiny_model(tmp_path_factory):
         LlavaConfig,
         LlavaForConditionalGeneration,
         LlavaProcessor,
-        PreTrainedTokenizerFast,
     )
 
-    vocabulary = ["<unk>", "<pad>", "</s>", "<image>", *map(chr, range(32, 127))]
-    letters = {letter: index for index, letter in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        pad_token="<pad>",
-        eos_token="</s>",
-        additional_special_tokens=["<image>"],
-    )
+    fast = _letters(["<image>"])
     processor = LlavaProcessor(
         CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
         fast,
@@ -57,9 +63,9 @@ def tiny_model(tmp_path_factory):
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**size, image_size=16, patch_size=8, projection_dim=8),
         text_config=LlamaConfig(
-            **size, num_key_value_heads=2, vocab_size=len(letters), max_position_embeddings=2048, eos_token_id=2
+            **size, num_key_value_heads=2, vocab_size=len(fast), max_position_embeddings=2048, eos_token_id=2
         ),
-        image_token_index=letters["<image>"],
+        image_token_index=fast.convert_tokens_to_ids("<image>"),
     )
     folder = tmp_path_factory.mktemp("llava")
     LlavaForConditionalGeneration(config).save_pretrained(folder)
@@ -91,9 +97,7 @@ def test_the_pictures_matter(tiny_model):
 def tiny_listener(tmp_path_factory):
     """Qwen2-Audio with random weights: two layers, eight channels, a tokenizer of letters."""
     import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
-        PreTrainedTokenizerFast,
         Qwen2AudioConfig,
         Qwen2AudioEncoderConfig,
         Qwen2AudioForConditionalGeneration,
@@ -102,18 +106,7 @@ def tiny_listener(tmp_path_factory):
         WhisperFeatureExtractor,
     )
 
-    special = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
-    vocabulary = ["<unk>", "<pad>", "</s>", *special, *map(chr, range(32, 127))]
-    letters = {letter: index for index, letter in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        pad_token="<pad>",
-        eos_token="</s>",
-        additional_special_tokens=special,
-    )
+    fast = _letters(["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"])
     torch.manual_seed(0)
     config = Qwen2AudioConfig(
         audio_config=Qwen2AudioEncoderConfig(
@@ -121,9 +114,9 @@ def tiny_listener(tmp_path_factory):
         ),
         text_config=Qwen2Config(
             hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-            vocab_size=len(letters), eos_token_id=2, pad_token_id=1,
+            vocab_size=len(fast), eos_token_id=2, pad_token_id=1,
         ),
-        audio_token_index=letters["<|AUDIO|>"],
+        audio_token_index=fast.convert_tokens_to_ids("<|AUDIO|>"),
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("qwen2-audio")
     Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)

@@ -197,10 +197,10 @@ class IdentityClipDataset:
     def _exchanged(
         self, clip: ClipEntry, subjects: Sequence[SubjectLatents], generator: np.random.Generator
     ) -> tuple[SubjectLatents, ...]:
+        """Everybody with the references of the next one; who is alone, with as many of a stranger's."""
         if len(subjects) > 1:
             return (*subjects[1:], subjects[0])
-        stranger = self._stranger(clip, generator)
-        if stranger is None or self.settings.references == "target":
+        if self.settings.references == "target" or (stranger := self._stranger(clip, generator)) is None:
             return ()
         elsewhere = replace(clip, identities=(stranger,))
         faces = None if subjects[0].faces is None else self._faces(elsewhere, 0, generator)

@@ -205,7 +205,10 @@ class Trainer:
         def times_an_epoch(clip: ClipEntry) -> int:
             return 1 if data.num_subjects is None else data.num_subjects.count(len(clip.identities))
 
-        learned = [clip for clip in clips if clip.split == data.split and times_an_epoch(clip)]
+        def wanted(split: str) -> list[ClipEntry]:
+            return [clip for clip in clips if clip.split == split and times_an_epoch(clip)]
+
+        learned = wanted(data.split)
         self.dataset = IdentityClipDataset(
             [clip for clip in learned for _ in range(times_an_epoch(clip))],
             identities,
@@ -246,7 +249,7 @@ class Trainer:
         if self.config.validation is not None:
             if self.results is None:
                 raise ValueError("`validation` needs `export`, which says where the codecs are.")
-            held_out = [clip for clip in clips if clip.split == data.validation_split and times_an_epoch(clip)]
+            held_out = wanted(data.validation_split)
             dataset = IdentityClipDataset(held_out, identities, latents, validation_settings(self.config))
             self.validator = Validator(dataset, self.config, self.tokenizer, self.output / "validation")
 
