@@ -3,6 +3,7 @@ optimizer and averages, and goes on with the next step."""
 
 import copy
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -88,6 +89,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the last step, then export."""
         self._begin()
+        first_step, started = self.next_step, time.process_time()
         settings = self.config.optimization
         loader = DataLoader(
             self.steps,
@@ -99,6 +101,8 @@ class Trainer:
             metrics = self.train_step(step, micro_batches)
             self.next_step = step + 1
             self._after_step(step, metrics)
+        seconds = time.process_time() - started
+        logger.info("%d steps took %.0f s of processor time in this process", self.next_step - first_step, seconds)
         self._finish()
 
     def train_step(self, step: int, micro_batches: list[MicroBatch]) -> dict[str, Tensor]:
