@@ -4,6 +4,8 @@ For some test people an adapter is learned from clips of theirs, as `iap train-i
 twice from the same noise, with one face and one voice as references: without the adapter, and with it. Prompts are
 those of other people's test clips, with words that the person's own clips do not say in that order; recognisers,
 gallery and scores are those of `benchmarks.identity_table`, and no picture or recording of the gallery was learned.
+A face is nearly always found among the 32 held-out people, with references alone too, so people are also looked for
+among everybody of the world.
 What the recognisers make of the person's clips as the world draws them says how much there is to gain.
 Values are means with 95 % intervals over people (over clips for a single one); differences are taken clip by clip.
 
@@ -22,6 +24,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,8 +82,11 @@ class Row(NamedTuple):
     """One measure; `score` gives one value per clip."""
 
     name: str
+    """with `{everybody}` for how many people live in the world"""
     score: Callable[[Sequence[report.Measured], Gallery], list[report.Value]]
     is_share: bool = True
+    among_everybody: bool = False
+    """whether the gallery is that of everybody in the world; else of held-out people"""
 
 
 def face_likeness(measured: Sequence[report.Measured], gallery: Gallery) -> list[report.Value]:
@@ -109,6 +115,8 @@ def _likeness(
 ROWS = (
     Row("face: top-1 among 32", report.face_found),
     Row("voice: top-1 among 32", report.voice_found),
+    Row("face: top-1 among all {everybody}", partial(report.face_found, among_all=True), among_everybody=True),
+    Row("voice: top-1 among all {everybody}", partial(report.voice_found, among_all=True), among_everybody=True),
     Row("face: cosine to other pictures", face_likeness, is_share=False),
     Row("voice: cosine to other recordings", voice_likeness, is_share=False),
     Row("lip sync: best offset within one frame", report.lips_in_sync),
@@ -229,17 +237,22 @@ class Comparison(NamedTuple):
     """`None` where no clips as drawn were measured"""
 
 
-def compare(measured: report.Measurements, gallery: Gallery, *, by_clip: bool = False) -> list[Comparison]:
+def compare(
+    measured: report.Measurements, everybody: Gallery, held_out: Sequence[int], *, by_clip: bool = False
+) -> list[Comparison]:
     """
     Score both columns and take the difference clip by clip.
 
     Args:
         measured: by column; clips of the two that are compared are in the same order.
-        gallery: to find faces and voices in.
+        everybody: of the world, to find faces and voices among.
+        held_out: numbers of the people that no model has seen, 32 or more, among whom they are found more easily.
         by_clip: intervals are over clips; else over people, whose clips are not independent.
     """
     comparisons = []
     for row in ROWS:
+        row = row._replace(name=row.name.format(everybody=len(everybody.identities)))
+        gallery = everybody if row.among_everybody else everybody.of(held_out)
         before, after, real = (row.score(measured.get(column, ()), gallery) for column in (*COLUMNS, REAL))
         if by_clip:
             before, after, real = (
@@ -329,8 +342,9 @@ def main() -> None:
         tasks += [Task(column, scene) for scene in scenes for column in COLUMNS]
         tasks += [Task(REAL, scene) for scene in own_scenes(world, person, args.seed)]
         measured = measure_all(tasks, notebook, maker.make, recognisers, world.config.frame_rate)
-    gallery = make_gallery(world, recognisers, [*world.identities("test"), *world.identities("validation")])
-    comparisons = compare(measured, gallery, by_clip=len(people) == 1)
+    everybody = make_gallery(world, recognisers, range(world.config.num_identities))
+    held_out = [*world.identities("test"), *world.identities("validation")]
+    comparisons = compare(measured, everybody, held_out, by_clip=len(people) == 1)
     table = markdown_table(
         ["held-out prompts", *COLUMNS, DIFFERENCE, REAL],
         [
@@ -351,7 +365,9 @@ def main() -> None:
     for person in people:
         own = {column: [entry for entry in measured[column] if entry[0].identities == (person,)] for column in COLUMNS}
         scores = card_scores(
-            compare(own, gallery, by_clip=True), f"{args.prompts} clips, prompts that were not learned", command
+            compare(own, everybody, held_out, by_clip=True),
+            f"{args.prompts} clips, prompts that were not learned",
+            command,
         )
         write_scores(args.output / identity_name(person) / "lora", scores)
     if args.results:

@@ -97,7 +97,8 @@ def clip(vector):
 
 def test_both_columns_and_their_difference(world):
     people = world.identities("test")
-    gallery = Gallery(tuple(range(100, 100 + 32 - len(people))) + tuple(people), np.eye(32), np.eye(32))
+    held_out = (*range(100, 100 + 32 - len(people)), *people)
+    gallery = Gallery(held_out, np.eye(32), np.eye(32))
     scenes = [scene for person in people for scene in choose_prompts(world, person, 2, seed=0)]
     right = {person: np.eye(32, dtype=np.float32)[gallery.identities.index(person)] for person in people}
     wrong = np.eye(32, dtype=np.float32)[0]
@@ -105,32 +106,49 @@ def test_both_columns_and_their_difference(world):
     for number, scene in enumerate(scenes):
         measured[WITHOUT].append((scene, clip(right[scene.identities[0]] if number % 2 else wrong)))
         measured[WITH].append((scene, clip(right[scene.identities[0]])))
-    face, voice, face_cosine, _, lips, words = compare(measured, gallery)
-    for entry in (face, voice, face_cosine):
+    face, voice, *among_all, face_cosine, _, lips, words = compare(measured, gallery, held_out)
+    for entry in (face, voice, *among_all, face_cosine):
         assert (entry.without.value, entry.with_adapter.value, entry.difference.value) == (0.5, 1.0, 0.5)
     assert lips.difference == words.difference == Interval(0.0, 0.0, 0.0)
     assert words.with_adapter.value == 0.0  # nothing was heard
     # Over people everybody is alike; over clips half of them differ.
     assert face.without == Interval(0.5, 0.5, 0.5)
-    by_clip = compare(measured, gallery, by_clip=True)[0]
+    by_clip = compare(measured, gallery, held_out, by_clip=True)[0]
     assert by_clip.without.low < 0.5 < by_clip.without.high
     # There may be other and more clips as drawn.
     assert face.real is None
-    assert compare(measured | {REAL: measured[WITH][:1]}, gallery)[0].real.value == 1.0
+    assert compare(measured | {REAL: measured[WITH][:1]}, gallery, held_out)[0].real.value == 1.0
 
-    rows = card_scores(compare(measured, gallery), "some clips", "python -m x")
+    rows = card_scores(compare(measured, gallery, held_out), "some clips", "python -m x")
     columns = (*COLUMNS, "difference")
-    assert [row["name"] for row in rows] == [f"{row.name}, {column}" for row in ROWS for column in columns]
+    names = [row.name.format(everybody=32) for row in ROWS]
+    assert [row["name"] for row in rows] == [f"{name}, {column}" for name in names for column in columns]
     assert (rows[1]["value"], rows[1]["interval"]) == ("100 %", "100 to 100 %")
     assert (rows[2]["value"], rows[2]["interval"]) == ("+50 %", "+50 to +50 %")
 
 
+def test_a_double_in_the_training_split_counts_among_everybody_only(world):
+    person = world.identities("test")[0]
+    held_out = (*range(100, 131), person)
+    own, double = np.eye(34, dtype=np.float32)[31], 0.8 * np.eye(34)[31] + 0.6 * np.eye(34)[33]
+    vectors = np.stack([*np.eye(34)[:31], double, np.eye(34)[32], own])
+    everybody = Gallery((*range(100, 131), person, 200, 201), vectors, vectors)
+    scenes = choose_prompts(world, person, 2, seed=0)
+    measured = dict.fromkeys(COLUMNS, [(scene, clip(own)) for scene in scenes])
+    found = {entry.row.name: entry.without.value for entry in compare(measured, everybody, held_out)}
+    for kind in ("face", "voice"):
+        assert found[f"{kind}: top-1 among 32"] == 1.0 and found[f"{kind}: top-1 among all 34"] == 0.0
+        assert found[f"{kind}: cosine to other {'pictures' if kind == 'face' else 'recordings'}"] == pytest.approx(0.8)
+
+
 def test_silence_is_like_nobody(world):
     person = world.identities("test")[0]
-    gallery = Gallery((*range(100, 131), person), np.eye(32), np.eye(32))
+    held_out = (*range(100, 131), person)
+    gallery = Gallery(held_out, np.eye(32), np.eye(32))
     scenes = choose_prompts(world, person, 2, seed=0)
     silent = replace(clip(np.eye(32, dtype=np.float32)[31]), voice=np.full(32, np.nan, np.float32))
     measured = dict.fromkeys(COLUMNS, [(scene, silent) for scene in scenes])
-    found = {entry.row.name: entry.without.value for entry in compare(measured, gallery, by_clip=True)}
+    found = {entry.row.name: entry.without.value for entry in compare(measured, gallery, held_out, by_clip=True)}
     assert found["voice: top-1 among 32"] == found["voice: cosine to other recordings"] == 0.0
-    assert found["face: top-1 among 32"] == 1.0
+    assert found["voice: top-1 among all 32"] == 0.0
+    assert found["face: top-1 among 32"] == found["face: top-1 among all 32"] == 1.0

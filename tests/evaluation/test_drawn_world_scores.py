@@ -7,6 +7,7 @@ from iap_pipelines.evaluation.drawn_world.scores import (
     GALLERY_SIZE,
     best_offset,
     is_nearest,
+    is_nearest_of_all,
     is_straight,
     speaking_sides,
 )
@@ -41,6 +42,16 @@ def test_a_larger_gallery_is_cut_to_32():
     assert abs(hits - expected) < 0.05
     with pytest.raises(ValueError, match="`gallery` must hold 32 people, but holds 31"):
         is_nearest(query, 0, gallery[:31], generator)
+
+
+def test_among_all_one_person_is_found_and_more_people_make_it_harder():
+    generator = np.random.default_rng(2)
+    gallery = _unit(generator, 160, 16)
+    for query in _unit(generator, 20, 16):
+        found = [target for target in range(160) if is_nearest_of_all(query, target, gallery)]
+        assert found == [int((gallery @ query).argmax())]
+        # Who is nearest of all is nearest of any 32.
+        assert is_nearest(query, found[0], gallery, generator)
 
 
 @pytest.mark.parametrize("offset", [-12, -3, 0, 1, 7, 12])

@@ -44,13 +44,18 @@ class Scene:
 
 
 class Gallery(NamedTuple):
-    """One row per held-out person."""
+    """One row per person."""
 
     identities: tuple[int, ...]
     faces: np.ndarray
     """unit vectors `[G, D]`"""
     voices: np.ndarray
     """unit vectors `[G, D]`"""
+
+    def of(self, identities: Sequence[int]) -> "Gallery":
+        """The rows of some of its people, in their order."""
+        rows = [self.identities.index(identity) for identity in identities]
+        return Gallery(tuple(identities), self.faces[rows], self.voices[rows])
 
 
 def choose_scenes(world: World, num_people: int, count: int, seed: int, split: str = "test") -> list[Scene]:

@@ -13,7 +13,12 @@ import numpy as np
 
 from iap_pipelines.evaluation.drawn_world.held_out import Gallery, Scene
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement
-from iap_pipelines.evaluation.drawn_world.scores import best_offset, is_nearest, is_straight
+from iap_pipelines.evaluation.drawn_world.scores import (
+    best_offset,
+    is_nearest,
+    is_nearest_of_all,
+    is_straight,
+)
 from iap_pipelines.evaluation.functional.intervals import Interval, bootstrap_mean
 from iap_pipelines.evaluation.functional.words import word_errors
 
@@ -43,27 +48,36 @@ class Row(NamedTuple):
     aim: str = ""
 
 
-def face_found(measured: Sequence[Measured], gallery: Gallery) -> list[Value]:
-    """Whether the face in each clip of one person is nearest to its own references."""
+def face_found(measured: Sequence[Measured], gallery: Gallery, *, among_all: bool = False) -> list[Value]:
+    """
+    Whether the face in each clip of one person is nearest to its own references.
+
+    Args:
+        measured: clips of one person each.
+        gallery: to find them in.
+        among_all: everybody of the gallery; else 32 people.
+    """
     return [
-        (scene.identities[0], float(_found(clip.faces[0], scene.identities[0], gallery, gallery.faces, scene)), 1.0)
+        (scene.identities[0], float(_found(clip.faces[0], scene, gallery, gallery.faces, among_all)), 1.0)
         for scene, clip in measured
     ]
 
 
-def voice_found(measured: Sequence[Measured], gallery: Gallery) -> list[Value]:
-    """Whether the voice in each clip of one person is nearest to its own references; silence is not."""
+def voice_found(measured: Sequence[Measured], gallery: Gallery, *, among_all: bool = False) -> list[Value]:
+    """The same with the voice; silence is not."""
     return [
-        (scene.identities[0], float(_found(clip.voice, scene.identities[0], gallery, gallery.voices, scene)), 1.0)
+        (scene.identities[0], float(_found(clip.voice, scene, gallery, gallery.voices, among_all)), 1.0)
         for scene, clip in measured
     ]
 
 
-def _found(query: np.ndarray, identity: int, gallery: Gallery, vectors: np.ndarray, scene: Scene) -> bool:
+def _found(query: np.ndarray, scene: Scene, gallery: Gallery, vectors: np.ndarray, among_all: bool) -> bool:
     if np.isnan(query).any():
         return False
-    generator = np.random.default_rng([SEED, scene.clip_index])
-    return is_nearest(query, gallery.identities.index(identity), vectors, generator)
+    target = gallery.identities.index(scene.identities[0])
+    if among_all:
+        return is_nearest_of_all(query, target, vectors)
+    return is_nearest(query, target, vectors, np.random.default_rng([SEED, scene.clip_index]))
 
 
 def lips_in_sync(measured: Sequence[Measured], _: Gallery) -> list[Value]:

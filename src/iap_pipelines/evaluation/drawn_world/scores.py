@@ -35,8 +35,23 @@ def is_nearest(query: np.ndarray, target: int, gallery: np.ndarray, generator: n
     others = np.delete(np.arange(len(gallery)), target)
     if len(gallery) > GALLERY_SIZE:
         others = generator.choice(others, GALLERY_SIZE - 1, replace=False)
+    return is_nearest_of_all(query, 0, gallery[[target, *others]])
+
+
+def is_nearest_of_all(query: np.ndarray, target: int, gallery: np.ndarray) -> bool:
+    """
+    Whether a query is nearer to its target than to everybody else of a gallery.
+
+    Args:
+        query: unit vector `[D]`.
+        target: row of the right person.
+        gallery: unit vectors `[G, D]`, one per person, at least two.
+
+    >>> is_nearest_of_all(np.array([0.6, 0.8]), 1, np.eye(2)), is_nearest_of_all(np.array([0.6, 0.8]), 0, np.eye(2))
+    (True, False)
+    """
     similarity = gallery @ query
-    return bool(similarity[target] > similarity[others].max())
+    return bool(similarity[target] > np.delete(similarity, target).max())
 
 
 def best_offset(opening: np.ndarray, expected: np.ndarray) -> int | None:
