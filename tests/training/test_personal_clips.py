@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,21 @@ def test_an_adapter_from_the_command_line(base, clips, tmp_path, capsys, caplog)
 def test_the_config_of_the_repository_says_the_same(repository):
     written = load_training_config(repository / "training" / "configs" / "lora.yaml")
     clips = PersonalClips(
-        num_clips=6, num_held_out=1, num_faces=2, max_voice_latents=62, caption_length=80, rejected=()
+        num_clips=6,
+        num_held_out=1,
+        num_faces=2,
+        max_voice_latents=62,
+        caption_length=80,
+        voice_guidance_scale=2.5,
+        rejected=(),
     )
     chosen = identity_config(clips, written.model.folder, "ada", Path("runs/ada"), {"validation.num_samples": 2})
     assert chosen == written
+    # Guidance multiplies what an adapter of references adds, and only that.
+    for changes, weight in (({"lora.binding": "everything"}, 1.0), ({"lora.audio_weight": 0.7}, 0.7)):
+        assert identity_config(clips, "base", "ada", Path("ada"), changes).lora.audio_weight == weight
+    unguided = replace(clips, voice_guidance_scale=1.0)
+    assert identity_config(unguided, "base", "ada", Path("ada")).lora.audio_weight == 1.0
 
 
 def test_a_person_of_a_world(clip_folder):

@@ -132,6 +132,12 @@ class LoraSettings(StrictModel):
     """Inner channels of each pair of matrices."""
     alpha: PositiveFloat = 8.0
     """The adapter is scaled by `alpha / rank`."""
+    audio_weight: PositiveFloat = 1.0
+    """
+    Factor of the audio tower's part of the adapter when it has learned: in clips of the validation and in what is
+    written. With `binding: references`, guidance multiplies what the adapter adds to the sound by the base model's
+    `voice_guidance_scale`; one divided by that counts it once.
+    """
     towers: tuple[Literal["video", "audio"], ...] = ("video", "audio")
     """Towers that get adapters."""
     projections: tuple[str, ...] = (

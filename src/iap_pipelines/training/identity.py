@@ -24,11 +24,15 @@ def identity_config(
     Raises:
         ValueError: for an unknown key or a value out of range.
     """
+    overrides = overrides or {}
+    # Guidance compares with a prediction without references. An adapter of references is missing there, so what it
+    # adds is multiplied; one that acts on everything cancels out.
+    is_guided = overrides.get("lora.binding", "references") == "references"
     values = {
         "output": str(output),
         "model": {"type": "pretrained", "folder": base},
         "stage": {"target": "clips", "trainable": ["lora"]},
-        "lora": {"name": name},
+        "lora": {"name": name, "audio_weight": 1 / max(1.0, clips.voice_guidance_scale) if is_guided else 1.0},
         "data": {
             "folder": str(output / "data"),
             "latents": str(output / "latents"),
@@ -40,7 +44,6 @@ def identity_config(
         },
         "flow": {"sigmas": {"type": "logit_normal", "shift": 2.0}, "independent_times": 0.2, "num_draws": 2},
         "optimization": {
-            # A handful of clips says few words, in few moods. Longer, the adapter learns those instead of the voice.
             "steps": 50,
             "batch_size": min(clips.num_clips, 4),
             "learning_rate": 1e-3,
@@ -51,4 +54,4 @@ def identity_config(
         "run": {"log_every": 10, "checkpoint_every": 25, "keep_checkpoints": 1},
         "validation": {"every": 25, "num_samples": min(clips.num_held_out, 4)} if clips.num_held_out else None,
     }
-    return TrainingConfig.model_validate(with_overrides(values, overrides or {}))
+    return TrainingConfig.model_validate(with_overrides(values, overrides))

@@ -85,6 +85,20 @@ def _is_passed_by_references(transformer: IAPTransformer3DModel, match: re.Match
     return not match["projection"].startswith("attn2.")
 
 
+@torch.no_grad()
+def apply_audio_weight(model: IAPTrainingModel, settings: LoraSettings) -> None:
+    """
+    Multiply the audio tower's part of an adapter by `settings.audio_weight`, in place.
+
+    Args:
+        model: that has the adapter.
+        settings: of the adapter.
+    """
+    for name, parameter in model.transformer.named_parameters():
+        if f".lora_B.{settings.name}." in name and ".audio." in name:
+            parameter.mul_(settings.audio_weight)
+
+
 def save_adapter(transformer: IAPTransformer3DModel, settings: LoraSettings, folder: Path) -> None:
     """
     Write an adapter as `IAPPipeline.load_lora_weights` takes it.

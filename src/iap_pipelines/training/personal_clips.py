@@ -62,6 +62,7 @@ class PersonalClips:
         num_faces: pictures of the face.
         max_voice_latents: most that the base model takes of a recording.
         caption_length: tokens of a caption of the base model.
+        voice_guidance_scale: of the base model, unless a call says otherwise.
         rejected: files that could not be used, and why.
     """
 
@@ -70,6 +71,7 @@ class PersonalClips:
     num_faces: int
     max_voice_latents: int
     caption_length: int
+    voice_guidance_scale: float
     rejected: tuple[tuple[Path, str], ...]
 
 
@@ -148,6 +150,7 @@ def prepare_personal_clips(found: FoundClips, base: str, name: str, output: Path
         num_faces=num_faces,
         max_voice_latents=pipe.geometry.voice_latents(round(pipe.config.max_voice_seconds * pipe.sampling_rate)),
         caption_length=pipe.config.max_sequence_length,
+        voice_guidance_scale=pipe.config.voice_guidance_scale,
         rejected=tuple(preparation.rejected),
     )
 

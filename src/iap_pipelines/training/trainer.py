@@ -35,7 +35,7 @@ from iap_pipelines.training.checkpoint import (
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.ema import WeightAverage
 from iap_pipelines.training.initial_model import initial_model
-from iap_pipelines.training.lora import add_adapter
+from iap_pipelines.training.lora import add_adapter, apply_audio_weight
 from iap_pipelines.training.memory import MemoryNeed, peak_memory
 from iap_pipelines.training.metrics_log import MetricsLog
 from iap_pipelines.training.optimizer import MuonWithAdam
@@ -360,9 +360,11 @@ class Trainer:
 
     @contextmanager
     def _averaged_model(self) -> Iterator[IAPTrainingModel | None]:
-        """The model with its averaged weights, whole, in the main process; `None` in the others."""
+        """The model as it is exported: with averaged weights, whole, in the main process; `None` in the others."""
         if not self._is_sharded:
-            with self.average.applied():
+            with self.average.applied():  # which puts back everything that learns
+                if self.config.lora is not None:
+                    apply_audio_weight(self.model, self.config.lora)
                 yield self.model if self.accelerator.is_main_process else None
             return
         tensors = self.accelerator.unwrap_model(self.wrapped).state_dict() | self.average.averages
