@@ -102,7 +102,7 @@ class Trainer:
             self.next_step = step + 1
             self._after_step(step, metrics)
         seconds = time.process_time() - started
-        logger.info("%d steps took %.0f s of processor time in this process", self.next_step - first_step, seconds)
+        logger.info("%d steps took %.1f s of processor time in this process", self.next_step - first_step, seconds)
         self._finish()
 
     def train_step(self, step: int, micro_batches: list[MicroBatch]) -> dict[str, Tensor]:
