@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.initial_model import take_part
@@ -110,6 +111,37 @@ def test_gradient_checkpointing_changes_nothing(config_values, tmp_path):
     run(config_values)
     run(thrifty, optimization={"gradient_checkpointing": True})
     assert_similar_losses(config_values, thrifty)
+
+
+@pytest.fixture
+def fresh_accelerator():
+    """accelerate keeps the precision of a process's first run."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_bf16_learns_the_same_without_the_slow_attention_of_cpus(config_values, fresh_accelerator, monkeypatch):
+    kernels = []
+    expected = make_trainer(config_values)
+    expected = expected.train_step(0, expected.steps[0])
+    AcceleratorState._reset_state(reset_partial_state=True)
+    trainer = make_trainer(config_values, optimization={"mixed_precision": "bf16"})
+    forward = trainer.model.transformer.forward
+    monkeypatch.setattr(
+        trainer.model.transformer,
+        "forward",
+        lambda *args, **options: (
+            kernels.append(torch.backends.cuda.flash_sdp_enabled()),
+            forward(*args, **options),
+        )[1],
+    )
+    losses = trainer.train_step(0, trainer.steps[0])
+    assert kernels and not any(kernels)
+    assert torch.backends.cuda.flash_sdp_enabled()
+    for name in ("video_loss", "audio_loss", "grad_norm"):
+        assert losses[name].item() == pytest.approx(expected[name].item(), rel=2e-2)
+    assert losses["grad_norm"].item() != expected["grad_norm"].item()
 
 
 def test_a_stopped_run_continues_to_the_bit(config_values):
