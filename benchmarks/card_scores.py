@@ -4,8 +4,9 @@
     python -m benchmarks.identity_table --world data/world
     python -m benchmarks.card_scores --evaluation runs/drawn_world --identity-table runs/identity_table
 
-`--ablation runs/ablation` adds the table of `benchmarks.ablation` and its figure. What is not given is left out of the
-card. Scores of other weights than those of the embedded checkpoint are refused.
+Of these two, what is not given is left out of the card; without either, its scores stay. `--ablation runs/ablation`
+puts in the table of `benchmarks.ablation` and its figure, which stay if it is not given. Scores of other weights than
+those of the embedded checkpoint are refused.
 """
 
 import argparse
@@ -159,12 +160,11 @@ def write_scores(
         command = "python -m benchmarks.ablation runs/ablation"
         table = {"table": ablation_table(ablation), "figure": FIGURE, "command": command}
     text = facts.read_text(encoding="utf-8")
-    for section, key, value in (
-        ("metadata", "model-index", index),
-        ("facts", "ablation", table),
-        ("facts", "scores", scores),
-    ):
-        text = replace_entry(text, section, key, value)
+    if ablation:
+        text = replace_entry(text, "facts", "ablation", table)
+    if identity_table or evaluation:
+        text = replace_entry(text, "metadata", "model-index", index)
+        text = replace_entry(text, "facts", "scores", scores)
     facts.write_text(text, encoding="utf-8")
 
 

@@ -128,10 +128,16 @@ def test_scores_of_all_benchmarks_stand_in_the_card(facts, tmp_path):
     assert ModelCard.load(readme).data.to_dict()["model-index"] == card.metadata["model-index"]
     assert [result.metric_value for result in ModelCard.load(readme).data.eval_results] == [0.5, 80.0]
 
-    shutil.rmtree(tmp_path / "ablation")
-    write_scores(facts)
-    assert CardFacts.load(facts).facts["scores"] == []
-    assert "model-index" not in facts.read_text() and "ablation" not in CardFacts.load(facts).facts
+    shutil.rmtree(tmp_path / "ablation" / "no_slots")
+    write_scores(facts, ablation=tmp_path / "ablation")
+    alone = CardFacts.load(facts)
+    assert (alone.metadata, alone.facts["scores"]) == (card.metadata, card.facts["scores"])
+    assert "without identity embedding" not in alone.facts["ablation"]["table"]
+    write_scores(facts, identity_table=table)
+    without = CardFacts.load(facts)
+    assert without.facts["ablation"] == alone.facts["ablation"]
+    assert "model-index" not in without.metadata
+    assert without.facts["scores"] == [score for score in card.facts["scores"] if "benchmark" not in score["on"]]
 
 
 def test_scores_of_other_weights_are_refused(facts, tmp_path):
