@@ -44,7 +44,7 @@ def identity_config(
         },
         "flow": {"sigmas": {"type": "logit_normal", "shift": 2.0}, "independent_times": 0.2, "num_draws": 2},
         "optimization": {
-            "steps": 50,
+            "steps": 150,
             "batch_size": min(clips.num_clips, 4),
             "learning_rate": 1e-3,
             "schedule": "cosine",
@@ -52,6 +52,6 @@ def identity_config(
             "ema_decay": 0.98,
         },
         "run": {"log_every": 10, "checkpoint_every": 25, "keep_checkpoints": 1},
-        "validation": {"every": 25, "num_samples": min(clips.num_held_out, 4)} if clips.num_held_out else None,
+        "validation": {"every": 50, "num_samples": min(clips.num_held_out, 4)} if clips.num_held_out else None,
     }
     return TrainingConfig.model_validate(with_overrides(values, overrides))
