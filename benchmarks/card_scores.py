@@ -147,7 +147,7 @@ def write_scores(
 ) -> None:
     """Write what is given into the facts of a card; see the arguments of the command."""
     scores: list[dict[str, str]] = []
-    index = table = None
+    index = None
     if identity_table:
         scores += identity_scores(read_identity_table(identity_table))
     if evaluation:
@@ -155,12 +155,11 @@ def write_scores(
         scores += benchmark_scores(document)
         name = document.generated["benchmark"]
         index = model_index(document, model_name="iap-tiny", dataset_id=name, dataset_name=name)["model-index"]
+    text = facts.read_text(encoding="utf-8")
     if ablation:
         draw_ablation(ablation, (facts.parent / CardFacts.load(facts).output).parent / FIGURE)
         command = "python -m benchmarks.ablation runs/ablation"
         table = {"table": ablation_table(ablation), "figure": FIGURE, "command": command}
-    text = facts.read_text(encoding="utf-8")
-    if ablation:
         text = replace_entry(text, "facts", "ablation", table)
     if identity_table or evaluation:
         text = replace_entry(text, "metadata", "model-index", index)

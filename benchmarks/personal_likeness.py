@@ -250,9 +250,10 @@ def compare(
         by_clip: intervals are over clips; else over people, whose clips are not independent.
     """
     comparisons = []
+    found_among = {True: everybody, False: everybody.of(held_out)}
     for row in ROWS:
         row = row._replace(name=row.name.format(everybody=len(everybody.identities)))
-        gallery = everybody if row.among_everybody else everybody.of(held_out)
+        gallery = found_among[row.among_everybody]
         before, after, real = (row.score(measured.get(column, ()), gallery) for column in (*COLUMNS, REAL))
         if by_clip:
             before, after, real = (

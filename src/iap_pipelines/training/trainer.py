@@ -385,9 +385,8 @@ class Trainer:
 
 def fast_attention(accelerator: Accelerator) -> AbstractContextManager:
     """
-    Context in which attention of bf16 on a CPU is made of matrix products: those are several times faster than in
-    float32 where the CPU has AVX512-BF16, while torch 2.14's fused kernel takes four times as long backwards. Other
-    devices and float32 keep the fused kernel.
+    Context in which attention of bf16 on a CPU is made of matrix products: where the CPU has AVX512-BF16 those are
+    faster than in float32, while torch 2.14's fused kernel is slower backwards. Other devices and float32 keep it.
     """
     is_slow = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
     return sdpa_kernel(SDPBackend.MATH) if is_slow else nullcontext()

@@ -13,12 +13,7 @@ import numpy as np
 
 from iap_pipelines.evaluation.drawn_world.held_out import Gallery, Scene
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement
-from iap_pipelines.evaluation.drawn_world.scores import (
-    best_offset,
-    is_nearest,
-    is_nearest_of_all,
-    is_straight,
-)
+from iap_pipelines.evaluation.drawn_world.scores import best_offset, is_nearest, is_nearest_of_all, is_straight
 from iap_pipelines.evaluation.functional.intervals import Interval, bootstrap_mean
 from iap_pipelines.evaluation.functional.words import word_errors
 
