@@ -42,6 +42,12 @@ def test_a_tower_that_does_not_run_cannot_learn(config_values):
         TrainingConfig.model_validate(config_values)
 
 
+def test_no_more_draws_are_exchanged_than_there_are(config_values):
+    config_values["flow"] |= {"num_draws": 2, "exchange_draws": 3}
+    with pytest.raises(ValidationError, match="at most `num_draws`=2, but got 3"):
+        TrainingConfig.model_validate(config_values)
+
+
 def test_overrides_replace_values():
     config = load_training_config(CONFIGS[0], {"optimization.steps": 7, "data.dropout.caption": 0.5})
     assert config.optimization.steps == 7

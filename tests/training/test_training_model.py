@@ -99,3 +99,28 @@ def test_the_prediction_with_somebody_elses_references_is_looked_at(trainer, peo
     at_chance = pytest.approx(2 * MARGIN * math.log(2), rel=1e-5)
     assert exchange(sample._replace(exchanged=sample.subjects)).item() == at_chance
     assert loss.item() != at_chance
+
+
+def test_only_the_first_draws_are_predicted_with_somebody_elses_references(trainer):
+    dataset = trainer.dataset
+    dataset.settings = replace(dataset.settings, exchanges=True, num_draws=3)
+    alike = max(dataset.buckets().values(), key=len)
+    samples = [dataset.sample(index, np.random.default_rng(index)) for index in alike[:2]]
+    batch = collate(samples, trainer.tokenizer, 40)
+    noise = stack_draws([draw_noise(sample, trainer.config.flow, np.random.default_rng(1)) for sample in samples])
+    trainer.model.exchange_draws = 1
+    losses = trainer.model(batch, noise)
+    assert len(losses.video) == 6
+    first = batch._replace(video=batch.video[::3], audio=batch.audio[::3], num_draws=1)
+    expected = trainer.model(first, type(noise)(*(field[::3] for field in noise))).exchange
+    assert expected > 0
+    torch.testing.assert_close(losses.exchange, expected)
+
+
+@pytest.mark.parametrize("exchanges", [False, True])
+def test_captions_are_read_once_a_step(trainer, exchanges):
+    trainer.dataset.settings = replace(trainer.dataset.settings, exchanges=exchanges)
+    calls = []
+    trainer.model.text_encoder.register_forward_hook(lambda *_: calls.append(1))
+    assert (trainer.model(*trainer.steps[0][0]).exchange is not None) == exchanges
+    assert len(calls) == 1

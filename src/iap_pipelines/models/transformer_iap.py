@@ -70,24 +70,6 @@ class LayerMemory(NamedTuple):
     caption: Towers = Towers()
 
 
-class RotaryTables(NamedTuple):
-    """What rotary embedding multiplies each channel and its two neighbours by, each `[B or 1, L, 1, K]`.
-
-    Channels rotate in pairs, so one of the two neighbours always meets a zero.
-    """
-
-    own: Tensor
-    following: Tensor
-    preceding: Tensor
-
-    @classmethod
-    def from_angles(cls, cos: Tensor, sin: Tensor) -> "RotaryTables":
-        """From one cos and sin per channel pair, each `[B or 1, L, K / 2]`."""
-        zero = torch.zeros_like(sin)
-        pairs = ((cos, cos), (-sin, zero), (zero, sin))
-        return cls(*(torch.stack(pair, dim=-1).flatten(-2).unsqueeze(2) for pair in pairs))
-
-
 class StreamTokens(NamedTuple):
     """One tower's target or identity tokens on their way through the blocks."""
 
@@ -95,7 +77,8 @@ class StreamTokens(NamedTuple):
     """`[B, L, D]`"""
     time_modulation: Tensor
     """`[B or 1, 6, D]`, once per sample"""
-    rotary_emb: RotaryTables
+    rotary_emb: Tensor
+    """complex64 `[B or 1, L, K / 2]`, see [`IAPRotaryEmbedding`]"""
     attention_mask: Tensor | None = None
     """bool `[B, 1, 1 or L, S]`, True where a query may look; `None` where everything may be seen"""
 
@@ -143,14 +126,16 @@ class IAPTransformerOutput(BaseOutput):
     audio_sample: Tensor | None = None
 
 
-def apply_rotary_emb(hidden_states: Tensor, rotary_emb: RotaryTables) -> Tensor:
-    """Rotate neighbouring channel pairs of `hidden_states` `[B, L, H, K]`."""
-    # Shifted copies stay contiguous: splitting even from odd channels and stacking them again takes three times as
-    # long.
-    rotated = hidden_states * rotary_emb.own
-    rotated = torch.addcmul(rotated, hidden_states.roll(-1, dims=-1), rotary_emb.following)
-    rotated = torch.addcmul(rotated, hidden_states.roll(1, dims=-1), rotary_emb.preceding)
-    return rotated.type_as(hidden_states)
+def apply_rotary_emb(hidden_states: Tensor, rotary_emb: Tensor) -> Tensor:
+    """
+    Rotate neighbouring channel pairs of `hidden_states` `[B, L, H, K]`.
+
+    Args:
+        hidden_states: to rotate, computed in float32.
+        rotary_emb: complex64 `[B or 1, L, K / 2]`, see [`IAPRotaryEmbedding`].
+    """
+    pairs = torch.view_as_complex(hidden_states.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rotary_emb.unsqueeze(2)).flatten(-2).type_as(hidden_states)
 
 
 class IAPAttnProcessor:
@@ -168,7 +153,7 @@ class IAPAttnProcessor:
         attn: "IAPAttention",
         hidden_states: Tensor,
         key_value: KeyValue | None,
-        rotary_emb: RotaryTables | None = None,
+        rotary_emb: Tensor | None = None,
         attention_mask: Tensor | None = None,
         added_key_value: KeyValue | None = None,
     ) -> Tensor:
@@ -237,13 +222,13 @@ class IAPAttention(nn.Module, AttentionModuleMixin):
             self.norm_added_k = nn.RMSNorm(dim, eps=eps)
         self.set_processor(IAPAttnProcessor())
 
-    def key_value(self, hidden_states: Tensor, rotary_emb: RotaryTables | None = None) -> KeyValue:
+    def key_value(self, hidden_states: Tensor, rotary_emb: Tensor | None = None) -> KeyValue:
         """Keys and values of `hidden_states` `[B, S, D]`, keys rotated if `rotary_emb` is given."""
         key = self.norm_k(self.to_k(hidden_states)).unflatten(-1, (self.heads, -1))
         value = self.to_v(hidden_states).unflatten(-1, (self.heads, -1))
         return KeyValue(key if rotary_emb is None else apply_rotary_emb(key, rotary_emb), value)
 
-    def added_key_value(self, hidden_states: Tensor, rotary_emb: RotaryTables) -> KeyValue:
+    def added_key_value(self, hidden_states: Tensor, rotary_emb: Tensor) -> KeyValue:
         """Keys and values of the other tower's target tokens `[B, S, D]`, at the other tower's positions."""
         hidden_states = self.norm_added(hidden_states)
         key = self.norm_added_k(self.add_k_proj(hidden_states)).unflatten(-1, (self.heads, -1))
@@ -254,7 +239,7 @@ class IAPAttention(nn.Module, AttentionModuleMixin):
         self,
         hidden_states: Tensor,
         key_value: KeyValue,
-        rotary_emb: RotaryTables | None = None,
+        rotary_emb: Tensor | None = None,
         attention_mask: Tensor | None = None,
         added_key_value: KeyValue | None = None,
     ) -> Tensor:
@@ -428,7 +413,7 @@ class IAPTransformerBlock(nn.Module):
 
 
 class IAPRotaryEmbedding(nn.Module):
-    """Rotary tables for one sequence of latent frames, each a grid of `height` x `width` tokens.
+    """Rotations for one sequence of latent frames, each a grid of `height` x `width` tokens.
 
     The K / 2 channel pairs are divided among frame, row and column as in Wan: (c - 2 (c // 3), c // 3, c // 3). A
     sound has a 1 x 1 grid, so its row and column pairs are not rotated: both towers share one time axis.
@@ -440,13 +425,13 @@ class IAPRotaryEmbedding(nn.Module):
         self.axis_pairs = (num_pairs - 2 * (num_pairs // 3), num_pairs // 3, num_pairs // 3)
         self.theta = theta
 
-    def forward(self, frame_positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    def forward(self, frame_positions: Tensor, height: int, width: int) -> Tensor:
         """
         Args:
             frame_positions: `[B or 1, N]`, in latent frames; fractions are fine.
 
         Returns:
-            cos and sin, each float32 `[B or 1, N * height * width, K / 2]`.
+            unit complex numbers, complex64 `[B or 1, N * height * width, K / 2]`.
         """
         device = frame_positions.device
         rows = torch.arange(height, device=device, dtype=torch.float32)
@@ -457,15 +442,13 @@ class IAPRotaryEmbedding(nn.Module):
         )
         batch_size, num_frames = frame_positions.shape
         grid = (batch_size, num_frames, height, width, -1)
-        tables = []
-        for function in (torch.cos, torch.sin):
-            table = (
-                function(frame_angles)[:, :, None, None].expand(grid),
-                function(row_angles)[None, None, :, None].expand(grid),
-                function(column_angles)[None, None, None, :].expand(grid),
-            )
-            tables.append(torch.cat(table, dim=-1).flatten(1, 3))
-        return tuple(tables)
+        angles = (
+            frame_angles[:, :, None, None].expand(grid),
+            row_angles[None, None, :, None].expand(grid),
+            column_angles[None, None, None, :].expand(grid),
+        )
+        angles = torch.cat(angles, dim=-1).flatten(1, 3)
+        return torch.polar(torch.ones_like(angles), angles)
 
     def _frequencies(self, num_pairs: int, device: torch.device) -> Tensor:
         exponents = torch.arange(num_pairs, device=device, dtype=torch.float32) / num_pairs
@@ -641,10 +624,7 @@ class IAPTransformer3DModel(
     _cp_plan = {
         "video_patch_embedding": {0: ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)},
         "audio_patch_embedding": {0: ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)},
-        "rope": {
-            0: ContextParallelInput(split_dim=1, expected_dims=3, split_output=True),
-            1: ContextParallelInput(split_dim=1, expected_dims=3, split_output=True),
-        },
+        "rope": {0: ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)},
         "video_head": ContextParallelOutput(gather_dim=1, expected_dims=3),
         "audio_head": ContextParallelOutput(gather_dim=1, expected_dims=3),
     }
@@ -935,16 +915,12 @@ class IAPTransformer3DModel(
         patch_frames, patch_height, patch_width = self.config.patch_size
         positions = torch.arange(num_frames // patch_frames, device=hidden_states.device, dtype=torch.float32)
         rotary_emb = self.rope(positions[None], height // patch_height, width // patch_width)
-        return StreamTokens(
-            self.video_patch_embedding(hidden_states), modulation, RotaryTables.from_angles(*rotary_emb)
-        )
+        return StreamTokens(self.video_patch_embedding(hidden_states), modulation, rotary_emb)
 
     def _embed_audio(self, hidden_states: Tensor, modulation: Tensor) -> StreamTokens:
         positions = torch.arange(hidden_states.shape[1], device=hidden_states.device, dtype=torch.float32)
         rotary_emb = self.rope(positions[None] * self.config.audio_position_scale, 1, 1)
-        return StreamTokens(
-            self.audio_patch_embedding(hidden_states), modulation, RotaryTables.from_angles(*rotary_emb)
-        )
+        return StreamTokens(self.audio_patch_embedding(hidden_states), modulation, rotary_emb)
 
     def _embed_identity(
         self, identity: IAPIdentityInputs, num_frames: int, num_audio_latents: int
@@ -1014,7 +990,7 @@ class IAPTransformer3DModel(
         self,
         tower: str,
         hidden_states: Tensor,
-        rotary_emb: tuple[Tensor, Tensor],
+        rotary_emb: Tensor,
         subjects: Tensor,
         mask: Tensor | None,
     ) -> tuple[StreamTokens, Tensor | None]:
@@ -1024,7 +1000,7 @@ class IAPTransformer3DModel(
         Args:
             tower: whose references.
             hidden_states: `[B * N, P, D]`, P tokens per reference.
-            rotary_emb: cos and sin, each `[B * N, P, K / 2]`.
+            rotary_emb: complex64 `[B * N, P, K / 2]`.
             subjects: int `[B, N]`.
             mask: bool `[B, N, P]`, or `None` where nothing is padding.
 
@@ -1035,9 +1011,7 @@ class IAPTransformer3DModel(
         if self.config.num_identity_slots > 0:
             slots = getattr(self, f"{tower}_identity_proj")(self.identity_embedding(subjects))
             hidden_states = hidden_states + slots[:, :, None]
-        rotary_emb = RotaryTables.from_angles(
-            *(table.unflatten(0, subjects.shape).flatten(1, 2) for table in rotary_emb)
-        )
+        rotary_emb = rotary_emb.unflatten(0, subjects.shape).flatten(1, 2)
         mask = None if mask is None else mask.flatten(1)
         # Padding sees padding, so that no row of the mask is empty.
         attention_mask = None if mask is None else mask[:, :, None] == mask[:, None, :]

@@ -279,6 +279,16 @@ class FlowSettings(StrictModel):
     Factor of a loss for samples that are predicted no worse with somebody else's references: those of their subjects
     exchanged, or a stranger's for who is alone. Teaches whose reference is whose. Above 0 every step predicts twice.
     """
+    exchange_draws: PositiveInt | None = None
+    """How many of a sample's `num_draws` are predicted the second time; all if not given."""
+
+    @model_validator(mode="after")
+    def _check_draws(self) -> Self:
+        if self.exchange_draws is not None and self.exchange_draws > self.num_draws:
+            raise ValueError(
+                f"`exchange_draws` must be at most `num_draws`={self.num_draws}, but got {self.exchange_draws}."
+            )
+        return self
 
 
 class OptimizationSettings(StrictModel):

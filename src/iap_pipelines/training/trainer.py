@@ -177,6 +177,7 @@ class Trainer:
         self.model.eval()
         self._outline = outline(self.model)
         self.model.runs_conditions_along = self._is_sharded
+        self.model.exchange_draws = self.config.flow.exchange_draws
         if settings.optimizer == "muon":
             if self._is_sharded:
                 raise ValueError("`optimizer` must be 'adamw' with FSDP, got 'muon', which needs whole matrices.")

@@ -13,7 +13,6 @@ from transformers import UMT5EncoderModel
 
 from iap_pipelines.data.training_dataset import TrainingBatch
 from iap_pipelines.models.transformer_iap import (
-    IAPIdentityInputs,
     IAPIdentityMemory,
     IAPTransformer3DModel,
     LayerMemory,
@@ -42,6 +41,15 @@ class FlowLosses(NamedTuple):
     """scalar, see [`exchange_loss`]; `None` if exchanged references were not looked at"""
 
 
+class CaptionReading(NamedTuple):
+    """What the towers read from captions, once per sample: the embeddings, or what every layer makes of them."""
+
+    embeds: Tensor
+    """`[B, T, text_dim]`"""
+    memory: tuple[LayerMemory, ...] | None
+    """one per layer; `None` if the layers read `embeds` along with the target"""
+
+
 class IAPTrainingModel(nn.Module):
     """
     Everything that can learn, behind one `forward`, so that wrappers (DDP, FSDP) see one call per backward pass.
@@ -58,6 +66,9 @@ class IAPTrainingModel(nn.Module):
     Whether conditions pass through the layers together with the target, once per draw, instead of before it. Slower,
     but each layer is called once: what FSDP needs, whose processes have to make the same calls.
     """
+
+    exchange_draws: int | None = None
+    """Draws per sample that are predicted with exchanged references as well; all if `None`."""
 
     def __init__(self, transformer: IAPTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
         super().__init__()
@@ -78,7 +89,8 @@ class IAPTrainingModel(nn.Module):
             None if clean is None else velocity(clean, drawn)
             for clean, drawn in ((batch.video, noise.video), (batch.audio, noise.audio))
         ]
-        predictions = self.predict(batch, *noisy)
+        caption = self.read_caption(batch)
+        predictions = self.predict(batch, *noisy, caption)
         errors = _errors(predictions, targets)
         losses = FlowLosses(*errors, motion=None if video is None else motion_error(predictions[0], targets[0]))
         if batch.has_exchanged is None:
@@ -86,7 +98,8 @@ class IAPTrainingModel(nn.Module):
         if not batch.has_exchanged.any() and not self.runs_conditions_along:
             # Not left out: processes that log together have the same losses.
             return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
-        exchanged = self.predict(batch._replace(identity=batch.exchanged), *noisy)
+        noisy, targets, errors = (self._to_exchange(tensors, batch.num_draws) for tensors in (noisy, targets, errors))
+        exchanged = self.predict(batch._replace(identity=batch.exchanged), *noisy, caption)
         pairs = zip(errors, _errors(exchanged, targets), strict=True)
         exchange = sum(exchange_loss(*pair, batch.has_exchanged) for pair in pairs if pair[0] is not None)
         return losses._replace(exchange=exchange)
@@ -98,9 +111,10 @@ class IAPTrainingModel(nn.Module):
         audio: Tensor | None,
         video_sigma: Tensor | None,
         audio_sigma: Tensor | None,
+        caption: CaptionReading | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """
-        Velocities of noisy latents under the conditions of a batch.
+        Velocities of noisy latents under the conditions of a batch. R may be another number of draws than the batch's.
 
         Args:
             batch: whose caption and references to use.
@@ -108,27 +122,26 @@ class IAPTrainingModel(nn.Module):
             audio: noisy latents `[B * R, L, C_audio]`, or `None`.
             video_sigma: noise levels `[B * R]`, `None` without video.
             audio_sigma: noise levels `[B * R]`, `None` without audio.
+            caption: of this batch, if it was read already.
         """
-        embeds = self.encode_caption(batch.input_ids, batch.attention_mask)
-        runs_along = self.runs_conditions_along or self.transformer.gradient_checkpointing
+        caption = caption or self.read_caption(batch)
+        num_draws = len(audio if video is None else video) // len(batch.input_ids)
         targets = {
             "hidden_states": video,
             "audio_hidden_states": audio,
             "timestep": timestep(audio_sigma if video_sigma is None else video_sigma),
             "audio_timestep": None if audio_sigma is None else timestep(audio_sigma),
         }
-        # With checkpointing they are recomputed along with the target, except where an adapter acts on them alone.
         conditions: dict[str, Any] = {}
-        if runs_along:
-            conditions["encoder_hidden_states"] = _repeat(embeds, batch.num_draws)
+        if caption.memory is None:
+            conditions["encoder_hidden_states"] = _repeat(caption.embeds, num_draws)
         else:
-            conditions["caption_memory"] = self._remember_caption(embeds, batch)
-        if runs_along and self.reference_adapter is None:
-            conditions["identity"] = batch.identity and IAPIdentityInputs(
-                *(_repeat(t, batch.num_draws) for t in batch.identity)
-            )
+            conditions["caption_memory"] = _repeat_tree(caption.memory, num_draws)
+        # An adapter that acts on references alone does so before the target comes.
+        if self._runs_along and self.reference_adapter is None:
+            conditions["identity"] = batch.identity and _repeat_tree(batch.identity, num_draws)
         else:
-            conditions["identity_memory"] = self._remember_identity(batch)
+            conditions["identity_memory"] = _repeat_tree(self._remember_identity(batch), num_draws)
         return self.transformer(**targets, **conditions, return_dict=False)
 
     def encode_caption(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -136,15 +149,29 @@ class IAPTrainingModel(nn.Module):
         embeds = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return embeds * attention_mask[..., None]
 
+    def read_caption(self, batch: TrainingBatch) -> CaptionReading:
+        """What [`predict`] reads from the captions of a batch, for any number of draws and predictions."""
+        embeds = self.encode_caption(batch.input_ids, batch.attention_mask)
+        return CaptionReading(embeds, None if self._runs_along else self._remember_caption(embeds, batch))
+
+    @property
+    def _runs_along(self) -> bool:
+        # With checkpointing, conditions are recomputed along with the target.
+        return self.runs_conditions_along or self.transformer.gradient_checkpointing
+
+    def _to_exchange(self, tensors: Sequence[Tensor | None], num_draws: int) -> list[Tensor | None]:
+        """The first `exchange_draws` of every sample's draws."""
+        count = self.exchange_draws or num_draws
+        return [None if t is None else t.unflatten(0, (-1, num_draws))[:, :count].flatten(0, 1) for t in tensors]
+
     def _remember_caption(self, embeds: Tensor, batch: TrainingBatch) -> tuple[LayerMemory, ...]:
-        """What each layer of the towers that run reads from the caption, repeated for every draw."""
+        """What each layer of the towers that run reads from the caption."""
         transformer = self.transformer
         caption = Towers(
             None if batch.video is None else transformer.video_condition_embedder.text_embedder(embeds),
             None if batch.audio is None else transformer.audio_condition_embedder.text_embedder(embeds),
         )
-        memories = (block(Towers(), LayerMemory(), caption=caption)[1] for block in transformer.blocks)
-        return tuple(_repeat_tree(memory, batch.num_draws) for memory in memories)
+        return tuple(block(Towers(), LayerMemory(), caption=caption)[1] for block in transformer.blocks)
 
     def _remember_identity(self, batch: TrainingBatch) -> IAPIdentityMemory | None:
         if batch.identity is None:
@@ -152,8 +179,7 @@ class IAPTrainingModel(nn.Module):
         num_frames = 0 if batch.video is None else batch.video.shape[2]
         num_audio_latents = 0 if batch.audio is None else batch.audio.shape[1]
         with self._reference_adapter():
-            memory = self.transformer.encode_identity(batch.identity, num_frames, num_audio_latents)
-        return _repeat_tree(memory, batch.num_draws)
+            return self.transformer.encode_identity(batch.identity, num_frames, num_audio_latents)
 
     def _reference_adapter(self) -> AbstractContextManager[None]:
         if self.reference_adapter is None:
