@@ -37,6 +37,21 @@ def test_an_exported_folder_does_not_say_where_its_parts_came_from(exporting):
     assert not [path for path in configs if "_name_or_path" in path.read_text()]
 
 
+def test_what_sums_gradients_up_still_does_after_an_export(exporting):
+    """DDP hangs on the nodes at which gradients arrive. Parameters whose dtype changes for a moment get new ones."""
+    trainer = Trainer(TrainingConfig.model_validate(exporting))
+    nodes = {name: p.view_as(p).grad_fn.next_functions[0][0] for name, p in trainer.learning.items()}
+    arrived = set()
+    for name, node in nodes.items():
+        node.register_hook(lambda *_, name=name: arrived.add(name))
+    trainer.train_step(0, trainer.steps[0])
+    expected = set(arrived)
+    arrived.clear()
+    trainer.export()
+    trainer.train_step(0, trainer.steps[0])
+    assert arrived == expected != set()
+
+
 def test_the_next_stage_starts_where_the_last_one_ended(exporting, tmp_path):
     first = train(exporting)
     folder = str(Path(exporting["output"]) / "pipeline")

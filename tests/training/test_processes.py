@@ -106,6 +106,14 @@ def test_sharded_weights_are_validated_and_exported_whole(exporting):
         torch.testing.assert_close(stored, average.half().float(), msg=name)
 
 
+def test_two_processes_go_on_after_an_export(exporting):
+    values = with_steps(exporting, 4) | {"run": {"log_every": 1, "checkpoint_every": 2, "export_every": 2}}
+    often, once = renamed(values, "often"), renamed(values, "once") | {"run": {"log_every": 1, "checkpoint_every": 2}}
+    for run in (often, once):
+        Run(run, num_processes=2).wait()
+    assert_same_run(often, once)
+
+
 @pytest.mark.slow
 def test_the_door_trains_over_two_processes(config_values, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config_values))

@@ -1,5 +1,6 @@
 """A trained model as a pipeline folder that `IAPPipeline.from_pretrained` loads."""
 
+import copy
 import json
 import os
 import shutil
@@ -61,24 +62,19 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
     Write a pipeline folder, replacing one that is there only when the new one is whole.
 
     Args:
-        pipeline: its modules are stored as `dtype`, and keep their own.
+        pipeline: whose modules stay as they are.
         folder: of the result.
         dtype: of the stored weights.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    kept = {
-        name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in _modules(pipeline).items()
-    }
-    try:
-        for module in _modules(pipeline).values():
-            module.to(dtype)
-        pipeline.save_pretrained(partial, safe_serialization=True)
-        _forget_origins(partial)
-    finally:
-        for name, module in _modules(pipeline).items():
-            module.to(torch.float32).load_state_dict(kept[name])
+    # Copies are converted: parameters that change their dtype and back lose the hooks by which DDP adds up gradients.
+    stored = copy.copy(pipeline)
+    for name, module in _modules(pipeline).items():
+        setattr(stored, name, copy.deepcopy(module).to(dtype))
+    stored.save_pretrained(partial, safe_serialization=True)
+    _forget_origins(partial)
     os.chmod(partial, 0o755)
     if folder.exists():
         shutil.rmtree(folder)
