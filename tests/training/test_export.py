@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_an_exported_folder_does_not_say_where_its_parts_came_from(exporting):
     configs = list((Path(exporting["output"]) / "pipeline").rglob("*.json"))
     assert {path.parent.name for path in configs} >= {"vae", "audio_vae", "vocoder", "transformer"}
     assert not [path for path in configs if "_name_or_path" in path.read_text()]
+
+
+def test_an_exported_tokenizer_does_not_remember_how_it_was_called(exporting):
+    trainer = Trainer(TrainingConfig.model_validate(exporting))
+    trainer.tokenizer(["beach"], padding="max_length", max_length=7, truncation=True)
+    trainer.export()
+    stored = json.loads((Path(exporting["output"]) / "pipeline" / "tokenizer" / "tokenizer.json").read_text())
+    assert stored["padding"] is stored["truncation"] is None
+    assert trainer.tokenizer.backend_tokenizer.padding["length"] == 7
 
 
 def test_what_sums_gradients_up_still_does_after_an_export(exporting):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLWan, MMAudioVAE, UniPCMultistepScheduler
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.config import ExportSettings
@@ -62,7 +62,7 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
     Write a pipeline folder, replacing one that is there only when the new one is whole.
 
     Args:
-        pipeline: whose modules stay as they are.
+        pipeline: whose parts stay as they are.
         folder: of the result.
         dtype: of the stored weights.
     """
@@ -73,6 +73,10 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
     stored = copy.copy(pipeline)
     for name, module in _modules(pipeline).items():
         setattr(stored, name, copy.deepcopy(module).to(dtype))
+    stored.tokenizer = copy.deepcopy(pipeline.tokenizer)
+    if isinstance(stored.tokenizer, PreTrainedTokenizerFast):  # which would store how it was called last
+        stored.tokenizer.backend_tokenizer.no_padding()
+        stored.tokenizer.backend_tokenizer.no_truncation()
     stored.save_pretrained(partial, safe_serialization=True)
     _forget_origins(partial)
     os.chmod(partial, 0o755)
