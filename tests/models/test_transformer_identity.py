@@ -215,7 +215,7 @@ def test_one_slot_vector_reaches_both_towers(make_transformer, make_inputs, two_
 
 
 def recorded_positions(model, call):
-    """Frame positions handed to the rotary tables during `call`."""
+    """Frame positions handed to the rotary embedding during `call`."""
     seen = []
     hook = model.rope.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten()))
     with torch.no_grad():

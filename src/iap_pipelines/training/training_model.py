@@ -3,7 +3,7 @@
 B samples, R draws per sample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -39,15 +39,6 @@ class FlowLosses(NamedTuple):
     """see [`motion_error`]"""
     exchange: Tensor | None = None
     """scalar, see [`exchange_loss`]; `None` if exchanged references were not looked at"""
-
-
-class CaptionReading(NamedTuple):
-    """What the towers read from captions, once per sample: the embeddings, or what every layer makes of them."""
-
-    embeds: Tensor
-    """`[B, T, text_dim]`"""
-    memory: tuple[LayerMemory, ...] | None
-    """one per layer; `None` if the layers read `embeds` along with the target"""
 
 
 class IAPTrainingModel(nn.Module):
@@ -111,7 +102,7 @@ class IAPTrainingModel(nn.Module):
         audio: Tensor | None,
         video_sigma: Tensor | None,
         audio_sigma: Tensor | None,
-        caption: CaptionReading | None = None,
+        caption: Mapping[str, Any] | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """
         Velocities of noisy latents under the conditions of a batch. R may be another number of draws than the batch's.
@@ -122,7 +113,7 @@ class IAPTrainingModel(nn.Module):
             audio: noisy latents `[B * R, L, C_audio]`, or `None`.
             video_sigma: noise levels `[B * R]`, `None` without video.
             audio_sigma: noise levels `[B * R]`, `None` without audio.
-            caption: of this batch, if it was read already.
+            caption: what `read_caption` made of this batch, if it was called already.
         """
         caption = caption or self.read_caption(batch)
         num_draws = len(audio if video is None else video) // len(batch.input_ids)
@@ -132,16 +123,12 @@ class IAPTrainingModel(nn.Module):
             "timestep": timestep(audio_sigma if video_sigma is None else video_sigma),
             "audio_timestep": None if audio_sigma is None else timestep(audio_sigma),
         }
-        conditions: dict[str, Any] = {}
-        if caption.memory is None:
-            conditions["encoder_hidden_states"] = _repeat(caption.embeds, num_draws)
-        else:
-            conditions["caption_memory"] = _repeat_tree(caption.memory, num_draws)
         # An adapter that acts on references alone does so before the target comes.
         if self._runs_along and self.reference_adapter is None:
-            conditions["identity"] = batch.identity and _repeat_tree(batch.identity, num_draws)
+            references = {"identity": batch.identity}
         else:
-            conditions["identity_memory"] = _repeat_tree(self._remember_identity(batch), num_draws)
+            references = {"identity_memory": self._remember_identity(batch)}
+        conditions = {name: _repeat(value, num_draws) for name, value in {**caption, **references}.items()}
         return self.transformer(**targets, **conditions, return_dict=False)
 
     def encode_caption(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -149,10 +136,17 @@ class IAPTrainingModel(nn.Module):
         embeds = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return embeds * attention_mask[..., None]
 
-    def read_caption(self, batch: TrainingBatch) -> CaptionReading:
-        """What [`predict`] reads from the captions of a batch, for any number of draws and predictions."""
+    def read_caption(self, batch: TrainingBatch) -> dict[str, Any]:
+        """
+        What the towers read from the captions of a batch, once per sample, for any number of draws and predictions.
+
+        Returns:
+            the transformer's argument by name: embeddings, or what every layer makes of them.
+        """
         embeds = self.encode_caption(batch.input_ids, batch.attention_mask)
-        return CaptionReading(embeds, None if self._runs_along else self._remember_caption(embeds, batch))
+        if self._runs_along:
+            return {"encoder_hidden_states": embeds}
+        return {"caption_memory": self._remember_caption(embeds, batch)}
 
     @property
     def _runs_along(self) -> bool:
@@ -195,13 +189,11 @@ def _errors(predictions: Sequence[Tensor | None], targets: Sequence[Tensor | Non
     ]
 
 
-def _repeat(tensor: Tensor | None, count: int) -> Tensor | None:
-    return tensor if tensor is None or count == 1 else tensor.repeat_interleave(count, dim=0)
-
-
-def _repeat_tree(value: object, count: int) -> object:
-    """Repeat every tensor of nested tuples along its first dimension."""
-    if value is None or isinstance(value, torch.Tensor):
-        return _repeat(value, count)
-    entries = [_repeat_tree(entry, count) for entry in value]
+def _repeat(value: object, count: int) -> object:
+    """Repeat a tensor, or every tensor of nested tuples, along the first dimension."""
+    if value is None or count == 1:
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.repeat_interleave(count, dim=0)
+    entries = [_repeat(entry, count) for entry in value]
     return type(value)(*entries) if hasattr(value, "_fields") else tuple(entries)
