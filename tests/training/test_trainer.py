@@ -1,12 +1,15 @@
 import json
 import os
 from collections import Counter
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from torch._dynamo.utils import counters
 
+from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.initial_model import take_part
 from iap_pipelines.training.parts import part_of
@@ -119,6 +122,32 @@ def fresh_accelerator():
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def fresh_dynamo():
+    """Graphs and their counts are those of the process; the trainer raises its limit."""
+    torch.compiler.reset()
+    counters.clear()
+    with torch._dynamo.config.patch(recompile_limit=8, fail_on_recompile_limit_hit=True):
+        yield
+    torch.compiler.reset()
+
+
+def test_compiled_layers_stay_compiled_whatever_the_lengths_of_references(config_values, fresh_dynamo, monkeypatch):
+    compile_layers = IAPTransformer3DModel.compile_repeated_blocks
+    monkeypatch.setattr(
+        IAPTransformer3DModel, "compile_repeated_blocks", partialmethod(compile_layers, backend="eager")
+    )
+    expected = make_trainer(config_values)
+    compiled = make_trainer(config_values, optimization={"compile": True})
+    losses, num_graphs = [], []
+    for step in range(8):
+        losses.append([trainer.train_step(step, trainer.steps[step]) for trainer in (expected, compiled)])
+        num_graphs.append(counters["stats"]["unique_graphs"])
+    assert 0 < num_graphs[0] and num_graphs[-3] == num_graphs[-1]
+    for eager, fast in losses:
+        assert fast["grad_norm"].item() == pytest.approx(eager["grad_norm"].item(), rel=1e-3)
 
 
 def test_bf16_learns_the_same_without_the_slow_attention_of_cpus(config_values, fresh_accelerator, monkeypatch):

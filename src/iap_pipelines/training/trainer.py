@@ -185,7 +185,10 @@ class Trainer:
         else:
             optimizer = torch.optim.AdamW(self._parameter_groups(), betas=settings.betas, fused=True)
         if settings.compile:
-            self.model.transformer.compile_repeated_blocks(dynamic=False)
+            # What a layer is asked for and how long its references are makes about 15 graphs, then no more. At torch's
+            # limit of 8 every layer would run without compilation from there on.
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+            self.model.transformer.compile_repeated_blocks()
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         unwrapped = self.accelerator.unwrap_model(self.wrapped)
         self.learning = {name: p for name, p in unwrapped.named_parameters() if p.requires_grad}
