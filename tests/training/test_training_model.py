@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +83,9 @@ def test_the_prediction_with_somebody_elses_references_is_looked_at(trainer, peo
     index = next(index for index, clip in enumerate(dataset.clips) if len(clip.identities) == people)
     sample = dataset.sample(index, np.random.default_rng(1))
     noise = stack_draws([draw_noise(sample, trainer.config.flow, np.random.default_rng(1))])
+    noise = noise._replace(
+        video_sigma=torch.full_like(noise.video_sigma, 0.9), audio_sigma=torch.full_like(noise.audio_sigma, 0.8)
+    )
 
     def exchange(*samples):
         return trainer.model(collate(samples, trainer.tokenizer, 40), noise).exchange
@@ -96,7 +98,7 @@ def test_the_prediction_with_somebody_elses_references_is_looked_at(trainer, peo
     loss.backward()
     assert trainer.model.transformer.identity_embedding.weight.grad.abs().sum() > 0
     # Nothing changes, so the loss of both towers is where it is at chance.
-    at_chance = pytest.approx(2 * MARGIN * math.log(2), rel=1e-5)
+    at_chance = pytest.approx(MARGIN * (0.9**2 + 0.8**2), rel=1e-5)
     assert exchange(sample._replace(exchanged=sample.subjects)).item() == at_chance
     assert loss.item() != at_chance
 

@@ -91,8 +91,8 @@ class IAPTrainingModel(nn.Module):
             return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
         noisy, targets, errors = (self._to_exchange(tensors, batch.num_draws) for tensors in (noisy, targets, errors))
         exchanged = self.predict(batch._replace(identity=batch.exchanged), *noisy, caption)
-        pairs = zip(errors, _errors(exchanged, targets), strict=True)
-        exchange = sum(exchange_loss(*pair, batch.has_exchanged) for pair in pairs if pair[0] is not None)
+        towers = zip(errors, _errors(exchanged, targets), noisy[2:], strict=True)
+        exchange = sum(exchange_loss(*tower, batch.has_exchanged) for tower in towers if tower[0] is not None)
         return losses._replace(exchange=exchange)
 
     def predict(
