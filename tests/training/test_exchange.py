@@ -1,5 +1,7 @@
 """What the loss says of references that were exchanged."""
 
+import math
+
 import pytest
 import torch
 
@@ -25,6 +27,13 @@ def test_nothing_is_asked_for_beyond_the_margin():
     loss.backward()
     assert loss == 0
     assert not exchanged.grad.any()
+
+
+def test_without_an_end_more_is_always_asked_for():
+    error = torch.tensor([0.5, 0.5])
+    loss = [exchange_loss(error, error + worse, PURE_NOISE, BOTH, ends=False) for worse in (0.0, 0.1, 0.2, 0.4)]
+    assert loss[0] == pytest.approx(MARGIN * math.log(2))
+    assert loss[0] > loss[1] > loss[2] > loss[3] > 0
 
 
 def test_samples_without_exchanged_references_do_not_count():

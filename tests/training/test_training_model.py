@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -101,6 +102,9 @@ def test_the_prediction_with_somebody_elses_references_is_looked_at(trainer, peo
     at_chance = pytest.approx(MARGIN * (0.9**2 + 0.8**2), rel=1e-5)
     assert exchange(sample._replace(exchanged=sample.subjects)).item() == at_chance
     assert loss.item() != at_chance
+    trainer.model.exchange_ends = False
+    endless = exchange(sample._replace(exchanged=sample.subjects)).item()
+    assert endless == pytest.approx(2 * MARGIN * math.log(2), rel=1e-5)
 
 
 def test_only_the_first_draws_are_predicted_with_somebody_elses_references(trainer):

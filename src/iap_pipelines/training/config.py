@@ -281,6 +281,11 @@ class FlowSettings(StrictModel):
     """
     exchange_draws: PositiveInt | None = None
     """How many of a sample's `num_draws` are predicted the second time; all if not given."""
+    exchange_ends: bool = True
+    """
+    Whether that loss ends once predictions are worse by a margin, or goes on asking for more. Without an end
+    references are followed sooner, but a model learns to predict badly on purpose; so only for first runs.
+    """
 
     @model_validator(mode="after")
     def _check_draws(self) -> Self:

@@ -20,18 +20,26 @@ Difference of squared errors that is asked for at pure noise: what another voice
 """
 
 
-def exchange_loss(true: Tensor, exchanged: Tensor, sigma: Tensor, has_exchanged: Tensor) -> Tensor:
+def exchange_loss(
+    true: Tensor, exchanged: Tensor, sigma: Tensor, has_exchanged: Tensor, *, ends: bool = True
+) -> Tensor:
     """
     By how much the exchanged references fail to predict worse by [`MARGIN`] times the squared noise level.
+
+    Without an end it is a softplus of how much better they predict, in units of [`MARGIN`].
 
     Args:
         true: squared errors with the true references `[B * R]`.
         exchanged: those with exchanged references `[B * R]`.
         sigma: noise levels `[B * R]`.
         has_exchanged: bool `[B]`, whether there were references to exchange.
+        ends: whether the loss ends at the margin.
 
     Returns:
         The mean over all samples (scalar), with 0 for those without: parts of a batch add up to it.
     """
-    loss = F.relu(true - exchanged + MARGIN * sigma.square())
+    if ends:
+        loss = F.relu(true - exchanged + MARGIN * sigma.square())
+    else:
+        loss = MARGIN * F.softplus((true - exchanged) / MARGIN)
     return (loss * has_exchanged.repeat_interleave(len(true) // len(has_exchanged))).mean()

@@ -178,6 +178,7 @@ class Trainer:
         self._outline = outline(self.model)
         self.model.runs_conditions_along = self._is_sharded
         self.model.exchange_draws = self.config.flow.exchange_draws
+        self.model.exchange_ends = self.config.flow.exchange_ends
         if settings.optimizer == "muon":
             if self._is_sharded:
                 raise ValueError("`optimizer` must be 'adamw' with FSDP, got 'muon', which needs whole matrices.")

@@ -60,6 +60,8 @@ class IAPTrainingModel(nn.Module):
 
     exchange_draws: int | None = None
     """Draws per sample that are predicted with exchanged references as well; all if `None`."""
+    exchange_ends: bool = True
+    """See [`exchange_loss`]."""
 
     def __init__(self, transformer: IAPTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
         super().__init__()
@@ -92,7 +94,11 @@ class IAPTrainingModel(nn.Module):
         noisy, targets, errors = (self._to_exchange(tensors, batch.num_draws) for tensors in (noisy, targets, errors))
         exchanged = self.predict(batch._replace(identity=batch.exchanged), *noisy, caption)
         towers = zip(errors, _errors(exchanged, targets), noisy[2:], strict=True)
-        exchange = sum(exchange_loss(*tower, batch.has_exchanged) for tower in towers if tower[0] is not None)
+        exchange = sum(
+            exchange_loss(*tower, batch.has_exchanged, ends=self.exchange_ends)
+            for tower in towers
+            if tower[0] is not None
+        )
         return losses._replace(exchange=exchange)
 
     def predict(
