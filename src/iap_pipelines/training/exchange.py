@@ -3,10 +3,11 @@
 The flow-matching loss teaches it too, but weakly: another voice changes the error by a thirtieth, so a model reads the
 words long before it reads who says them. B is the number of samples, R of draws per sample.
 
-The margin ends what is asked for, and it has to. Noisy targets show whose they are, the more the less noise there is,
-and a model can notice that references do not belong to them and predict badly on purpose. That widens the difference
-at no cost in training, but clips in the making never quite fit their references either. Pure noise shows nobody, so
-there the difference is honest; with less noise less is asked for.
+The margin ends what is asked for, and in the end it has to. Noisy targets show whose they are, the more the less noise
+there is, and a model can notice that references do not belong to them and predict badly on purpose. That widens the
+difference at no cost in training, but clips in the making never quite fit their references either. Pure noise shows
+nobody, so there the difference is honest; with less noise less is asked for. First runs may go without an end: who
+knows nothing yet learns sooner to follow references (training/README.md).
 """
 
 import torch.nn.functional as F
