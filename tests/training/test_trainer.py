@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 
 from iap_pipelines.models.transformer_iap import IAPTransformer3DModel
 from iap_pipelines.training.config import TrainingConfig
-from iap_pipelines.training.initial_model import take_part
+from iap_pipelines.training.initial_model import take_video_tower
 from iap_pipelines.training.parts import part_of
 from iap_pipelines.training.trainer import Trainer
 from tests.training.processes import assert_same_run
@@ -207,7 +207,7 @@ def test_stages_follow_each_other_through_checkpoints_of_parts(config_values, tm
         make_trainer(config_values | {"seed": seed, "output": str(tmp_path / str(seed))}) for seed in (1, 2)
     )
     before = weights(voice)
-    take_part(voice.model, face.model, "video")
+    take_video_tower(voice.model, face.model)
     for name, weight in weights(voice).items():
         expected = weights(face)[name] if part_of(name) == "video" else before[name]
         assert torch.equal(weight, expected)

@@ -84,8 +84,6 @@ class PretrainedModel(StrictModel):
     """`from_pretrained` folder or Hub name with `transformer`, `text_encoder` and `tokenizer`."""
     video_from: str | None = None
     """Another folder of the same model, whose video tower is taken instead."""
-    audio_from: str | None = None
-    """Another folder of the same model, whose audio tower is taken instead."""
     transformer: dict[str, Any] = {}
     """Arguments of `IAPTransformer3DModel` that differ from those of the folder, for ablations."""
 

@@ -40,24 +40,22 @@ def initial_model(
     """
     if isinstance(source, NewModel):
         return _new(source, captions, caption_length, seed)
-    folders = {"video": source.video_from, "audio": source.audio_from}
     model = _load(source.folder, source.transformer)
-    for part, folder in folders.items():
-        if folder is not None:
-            take_part(model, _load(folder, source.transformer), part)
+    if source.video_from is not None:
+        take_video_tower(model, _load(source.video_from, source.transformer))
     return InitialModel(model, AutoTokenizer.from_pretrained(source.folder, subfolder="tokenizer"))
 
 
-def take_part(model: IAPTrainingModel, other: IAPTrainingModel, part: str) -> None:
+def take_video_tower(model: IAPTrainingModel, other: IAPTrainingModel) -> None:
     """
-    Copy one part's weights from another model.
+    Copy the weights of the video tower from another model.
 
     Raises:
-        ValueError: if the models differ in that part's names or shapes.
+        ValueError: if the towers differ in names or shapes.
     """
-    target, source = ({n: p for n, p in m.named_parameters() if part_of(n) == part} for m in (model, other))
+    target, source = ({n: p for n, p in m.named_parameters() if part_of(n) == "video"} for m in (model, other))
     if {n: p.shape for n, p in target.items()} != {n: p.shape for n, p in source.items()}:
-        raise ValueError(f"`{part}_from` must hold a model of the same configuration as `folder`.")
+        raise ValueError("`video_from` must hold a model of the same configuration as `folder`.")
     with torch.no_grad():
         for name, parameter in target.items():
             parameter.copy_(source[name])
