@@ -7,7 +7,7 @@ The margin ends what is asked for, and in the end it has to. Noisy targets show 
 there is, and a model can notice that references do not belong to them and predict badly on purpose. That widens the
 difference at no cost in training, but clips in the making never quite fit their references either. Pure noise shows
 nobody, so there the difference is honest; with less noise less is asked for. First runs may go without an end: who
-knows nothing yet learns sooner to follow references (training/README.md).
+knows nothing yet learns sooner to follow references (training/TRIALS.md).
 """
 
 import torch.nn.functional as F
