@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from iap_pipelines.data.training_dataset import collate
-from iap_pipelines.models.transformer_iap import IAPIdentityInputs
+from iap_pipelines.models.transformer_iap import IAPIdentityInputs, Towers
 from iap_pipelines.pipelines.identity import SubjectLatents
 from iap_pipelines.training.config import TrainingConfig
-from iap_pipelines.training.exchange import MARGIN
 from iap_pipelines.training.noise import draw_noise, stack_draws
 from iap_pipelines.training.trainer import Trainer
 
@@ -99,12 +98,13 @@ def test_the_prediction_with_somebody_elses_references_is_looked_at(trainer, peo
     loss.backward()
     assert trainer.model.transformer.identity_embedding.weight.grad.abs().sum() > 0
     # Nothing changes, so the loss of both towers is where it is at chance.
-    at_chance = pytest.approx(MARGIN * (0.9**2 + 0.8**2), rel=1e-5)
+    trainer.model.exchange_margins = Towers(video=0.5, audio=0.1)
+    at_chance = pytest.approx(0.5 * 0.9**2 + 0.1 * 0.8**2, rel=1e-5)
     assert exchange(sample._replace(exchanged=sample.subjects)).item() == at_chance
     assert loss.item() != at_chance
     trainer.model.exchange_ends = False
     endless = exchange(sample._replace(exchanged=sample.subjects)).item()
-    assert endless == pytest.approx(2 * MARGIN * math.log(2), rel=1e-5)
+    assert endless == pytest.approx((0.5 + 0.1) * math.log(2), rel=1e-5)
 
 
 def test_only_the_first_draws_are_predicted_with_somebody_elses_references(trainer):

@@ -254,6 +254,18 @@ class UniformSigmas(StrictModel):
     """Moves levels towards noise; 1 does not."""
 
 
+class ExchangeMargins(StrictModel):
+    """
+    By how much the squared error must grow at pure noise with somebody else's references: what they make of a model
+    that knows its faces and voices. Less, and mixing references up costs no more than ignoring them.
+    """
+
+    video: PositiveFloat = 0.1
+    """With somebody else's face; it makes 0.5 of iap-tiny on people it has not seen."""
+    audio: PositiveFloat = 0.1
+    """With somebody else's voice; it makes 0.05 to 0.1."""
+
+
 class FlowSettings(StrictModel):
     """How targets are noised."""
 
@@ -279,6 +291,8 @@ class FlowSettings(StrictModel):
     """
     exchange_draws: PositiveInt | None = None
     """How many of a sample's `num_draws` are predicted the second time; all if not given."""
+    exchange_margins: ExchangeMargins = ExchangeMargins()
+    """When a prediction with somebody else's references is worse enough."""
     exchange_ends: bool = True
     """
     Whether that loss ends once predictions are worse by a margin, or goes on asking for more. Without an end

@@ -14,25 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-MARGIN = 0.1
-"""
-Difference of squared errors that is asked for at pure noise: what another voice makes of a model that knows its voices
-(0.05 to 0.1). Below it mixing references up would cost more than ignoring them.
-"""
-
-
 def exchange_loss(
-    true: Tensor, exchanged: Tensor, sigma: Tensor, has_exchanged: Tensor, *, ends: bool = True
+    true: Tensor, exchanged: Tensor, sigma: Tensor, margin: float, has_exchanged: Tensor, *, ends: bool = True
 ) -> Tensor:
     """
-    By how much the exchanged references fail to predict worse by [`MARGIN`] times the squared noise level.
+    By how much the exchanged references fail to predict worse by `margin` times the squared noise level.
 
-    Without an end it is a softplus of how much better they predict, in units of [`MARGIN`].
+    Without an end it is a softplus of how much better they predict, in units of `margin`.
 
     Args:
         true: squared errors with the true references `[B * R]`.
         exchanged: those with exchanged references `[B * R]`.
         sigma: noise levels `[B * R]`.
+        margin: difference that is asked for at pure noise, positive.
         has_exchanged: bool `[B]`, whether there were references to exchange.
         ends: whether the loss ends at the margin.
 
@@ -40,7 +34,7 @@ def exchange_loss(
         The mean over all samples (scalar), with 0 for those without: parts of a batch add up to it.
     """
     if ends:
-        loss = F.relu(true - exchanged + MARGIN * sigma.square())
+        loss = F.relu(true - exchanged + margin * sigma.square())
     else:
-        loss = MARGIN * F.softplus((true - exchanged) / MARGIN)
+        loss = margin * F.softplus((true - exchanged) / margin)
     return (loss * has_exchanged.repeat_interleave(len(true) // len(has_exchanged))).mean()

@@ -1,6 +1,6 @@
 """Orthogonalised momentum for the matrices of the towers, Adam for everything else.
 
-In few steps from random weights this gets further than Adam alone; see `training/README.md`.
+Whether it gets further than Adam alone is a question of steps and time; `training/README.md` has what iap-tiny showed.
 """
 
 import math

@@ -60,6 +60,8 @@ class IAPTrainingModel(nn.Module):
 
     exchange_draws: int | None = None
     """Draws per sample that are predicted with exchanged references as well; all if `None`."""
+    exchange_margins = Towers(video=0.1, audio=0.1)
+    """Of each tower; see [`exchange_loss`]."""
     exchange_ends: bool = True
     """See [`exchange_loss`]."""
 
@@ -93,7 +95,7 @@ class IAPTrainingModel(nn.Module):
             return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
         noisy, targets, errors = (self._to_exchange(tensors, batch.num_draws) for tensors in (noisy, targets, errors))
         exchanged = self.predict(batch._replace(identity=batch.exchanged), *noisy, caption)
-        towers = zip(errors, _errors(exchanged, targets), noisy[2:], strict=True)
+        towers = zip(errors, _errors(exchanged, targets), noisy[2:], self.exchange_margins, strict=True)
         exchange = sum(
             exchange_loss(*tower, batch.has_exchanged, ends=self.exchange_ends)
             for tower in towers
