@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from iap_pipelines.data.training_dataset import collate
-from iap_pipelines.models.transformer_iap import IAPIdentityInputs, Towers
+from iap_pipelines.models.transformer_iap import IAPIdentityInputs
 from iap_pipelines.pipelines.identity import SubjectLatents
-from iap_pipelines.training.config import TrainingConfig
+from iap_pipelines.training.config import ExchangeMargins, TrainingConfig
 from iap_pipelines.training.noise import draw_noise, stack_draws
 from iap_pipelines.training.trainer import Trainer
 
@@ -98,7 +98,7 @@ def test_the_prediction_with_somebody_elses_references_is_looked_at(trainer, peo
     loss.backward()
     assert trainer.model.transformer.identity_embedding.weight.grad.abs().sum() > 0
     # Nothing changes, so the loss of both towers is where it is at chance.
-    trainer.model.exchange_margins = Towers(video=0.5, audio=0.1)
+    trainer.model.exchange_margins = ExchangeMargins(video=0.5, audio=0.1)
     at_chance = pytest.approx(0.5 * 0.9**2 + 0.1 * 0.8**2, rel=1e-5)
     assert exchange(sample._replace(exchanged=sample.subjects)).item() == at_chance
     assert loss.item() != at_chance
@@ -130,3 +130,9 @@ def test_captions_are_read_once_a_step(trainer, exchanges):
     trainer.model.text_encoder.register_forward_hook(lambda *_: calls.append(1))
     assert (trainer.model(*trainer.steps[0][0]).exchange is not None) == exchanges
     assert len(calls) == 1
+
+
+def test_margins_of_each_tower_come_from_the_config(config_values):
+    flow = config_values["flow"] | {"exchange_margins": {"video": 0.5}}
+    trainer = Trainer(TrainingConfig.model_validate(config_values | {"flow": flow}))
+    assert trainer.model.exchange_margins == ExchangeMargins(video=0.5, audio=0.1)

@@ -257,7 +257,8 @@ class UniformSigmas(StrictModel):
 class ExchangeMargins(StrictModel):
     """
     By how much the squared error must grow at pure noise with somebody else's references: what they make of a model
-    that knows its faces and voices. Less, and mixing references up costs no more than ignoring them.
+    that knows its faces and voices. Less, and mixing references up costs no more than ignoring them. Without an end of
+    that loss (`exchange_ends: false`), what it measures the difference by.
     """
 
     video: PositiveFloat = 0.1
@@ -292,7 +293,7 @@ class FlowSettings(StrictModel):
     exchange_draws: PositiveInt | None = None
     """How many of a sample's `num_draws` are predicted the second time; all if not given."""
     exchange_margins: ExchangeMargins = ExchangeMargins()
-    """When a prediction with somebody else's references is worse enough."""
+    """When predictions with somebody else's references are worse by enough."""
     exchange_ends: bool = True
     """
     Whether that loss ends once predictions are worse by a margin, or goes on asking for more. Without an end

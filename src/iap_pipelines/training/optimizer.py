@@ -1,6 +1,6 @@
 """Orthogonalised momentum for the matrices of the towers, Adam for everything else.
 
-Whether it gets further than Adam alone is a question of steps and time; `training/README.md` has what iap-tiny showed.
+Tried on the towers of iap-tiny and not used: `training/README.md` has what it gained and cost.
 """
 
 import math

@@ -22,7 +22,6 @@ from iap_pipelines.data.conditions import ConditionDropout
 from iap_pipelines.data.latent_store import LatentStore
 from iap_pipelines.data.order import DataOrder
 from iap_pipelines.data.training_dataset import IdentityClipDataset, SampleSettings
-from iap_pipelines.models.transformer_iap import Towers
 from iap_pipelines.training.checkpoint import (
     checkpoint_path,
     latest_checkpoint,
@@ -179,7 +178,7 @@ class Trainer:
         self._outline = outline(self.model)
         self.model.runs_conditions_along = self._is_sharded
         self.model.exchange_draws = self.config.flow.exchange_draws
-        self.model.exchange_margins = Towers(**self.config.flow.exchange_margins.model_dump())
+        self.model.exchange_margins = self.config.flow.exchange_margins
         self.model.exchange_ends = self.config.flow.exchange_ends
         if settings.optimizer == "muon":
             if self._is_sharded:

@@ -19,6 +19,7 @@ from iap_pipelines.models.transformer_iap import (
     Towers,
 )
 from iap_pipelines.pipelines.lora_iap import only_adapters
+from iap_pipelines.training.config import ExchangeMargins
 from iap_pipelines.training.exchange import exchange_loss
 from iap_pipelines.training.flow_matching import (
     add_noise,
@@ -60,8 +61,8 @@ class IAPTrainingModel(nn.Module):
 
     exchange_draws: int | None = None
     """Draws per sample that are predicted with exchanged references as well; all if `None`."""
-    exchange_margins = Towers(video=0.1, audio=0.1)
-    """Of each tower; see [`exchange_loss`]."""
+    exchange_margins = ExchangeMargins()
+    """See [`exchange_loss`]."""
     exchange_ends: bool = True
     """See [`exchange_loss`]."""
 
@@ -95,7 +96,8 @@ class IAPTrainingModel(nn.Module):
             return losses._replace(exchange=batch.input_ids.new_zeros((), dtype=torch.float32))
         noisy, targets, errors = (self._to_exchange(tensors, batch.num_draws) for tensors in (noisy, targets, errors))
         exchanged = self.predict(batch._replace(identity=batch.exchanged), *noisy, caption)
-        towers = zip(errors, _errors(exchanged, targets), noisy[2:], self.exchange_margins, strict=True)
+        margins = (self.exchange_margins.video, self.exchange_margins.audio)
+        towers = zip(errors, _errors(exchanged, targets), noisy[2:], margins, strict=True)
         exchange = sum(
             exchange_loss(*tower, batch.has_exchanged, ends=self.exchange_ends)
             for tower in towers
