@@ -22,6 +22,7 @@ def main() -> None:
         "--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="replace values of the file"
     )
     parser.add_argument("--num-threads", type=int, help="threads of this process; PyTorch's choice if not given")
+    parser.add_argument("--stop-at", type=int, help="stop after this many steps in total, and export")
     parser.add_argument("--export-only", action="store_true", help="export the newest checkpoint and stop")
     args = parser.parse_args()
     if args.config is None:
@@ -35,7 +36,7 @@ def main() -> None:
     if args.export_only:
         trainer.export()
     else:
-        trainer.run()
+        trainer.run(args.stop_at)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import HfApi, ModelCard
 
 from iap_pipelines import IAPPipeline
 from iap_pipelines.hub.card_check import check_card
@@ -19,7 +19,10 @@ def test_the_result_is_uploaded_with_its_card(exporting, hub):  # noqa: F811
     exporting["export"] = exporting["export"] | {"push_to_hub": repo_id, "license": "apache-2.0"}
     with pytest.raises(ValueError, match="`push_to_hub` needs `publish`"):
         Trainer(TrainingConfig.model_validate(exporting))
-    Trainer(TrainingConfig.model_validate(exporting), publish=publish_folder).run()
+    trainer = Trainer(TrainingConfig.model_validate(exporting), publish=publish_folder)
+    trainer.run(stop_at=1)
+    assert not HfApi().repo_exists(repo_id)
+    trainer.run()
     folder = Path(exporting["output"]) / "pipeline"
     assert check_card(folder / "README.md") == []
     card = ModelCard.load(repo_id)

@@ -186,6 +186,24 @@ def test_a_stopped_run_continues_to_the_bit(config_values):
     assert_same_run(whole, config_values)
 
 
+def test_a_run_that_is_told_to_stop_exports_there_and_continues_to_the_bit(exporting):
+    values = exporting | {"optimization": exporting["optimization"] | {"steps": 6}, "validation": None}
+    whole = values | {"output": exporting["output"] + "-whole"}
+    run(whole)
+    for _ in range(2):  # the second time it only exports
+        stopped = make_trainer(values)
+        stopped.run(stop_at=3)
+        assert stopped.next_step == 3
+    exported = IAPTransformer3DModel.from_pretrained(Path(values["output"]) / "pipeline" / "transformer")
+    for name, weight in exported.named_parameters():
+        average = stopped.average.averages[f"transformer.{name}"]
+        torch.testing.assert_close(weight.float(), average.half().float())
+    run(values)
+    assert_same_run(whole, values)
+    with pytest.raises(ValueError, match="`stop_at` must be at least 1 step, but got 0"):
+        make_trainer(values).run(stop_at=0)
+
+
 def test_losses_equal_the_golden_file(config_values, request):
     """Written by `IAP_WRITE_GOLDEN=1 pytest`; a change of the numbers must be meant."""
     trainer = make_trainer(config_values)

@@ -87,18 +87,25 @@ class Trainer:
         self.next_step = 0
         self._resume()
 
-    def run(self) -> None:
-        """Train to the last step, then export."""
+    def run(self, stop_at: int | None = None) -> None:
+        """
+        Train to the last step, then write a checkpoint and export.
+
+        Args:
+            stop_at: steps in total after which to end sooner, on the schedule of the whole run; one that is reached
+                already only exports. The Hub gets finished runs alone.
+
+        Raises:
+            ValueError: if `stop_at` is below 1.
+        """
+        if stop_at is not None and stop_at < 1:
+            raise ValueError(f"`stop_at` must be at least 1 step, but got {stop_at}.")
         self._begin()
         first_step, started = self.next_step, time.process_time()
-        settings = self.config.optimization
-        loader = DataLoader(
-            self.steps,
-            sampler=range(self.next_step, settings.steps),
-            batch_size=None,
-            num_workers=self.config.data.num_workers,
-        )
-        for step, micro_batches in zip(range(self.next_step, settings.steps), loader, strict=True):
+        last = self.config.optimization.steps
+        steps = range(first_step, last if stop_at is None else min(stop_at, last))
+        loader = DataLoader(self.steps, sampler=steps, batch_size=None, num_workers=self.config.data.num_workers)
+        for step, micro_batches in zip(steps, loader, strict=True):
             metrics = self.train_step(step, micro_batches)
             self.next_step = step + 1
             self._after_step(step, metrics)
@@ -383,7 +390,8 @@ class Trainer:
     def _finish(self) -> None:
         self.save()
         self.export()
-        if self.results is not None and self.accelerator.is_main_process:
+        is_whole = self.next_step == self.config.optimization.steps
+        if is_whole and self.results is not None and self.accelerator.is_main_process:
             self.results.upload()
         self.accelerator.end_training()
         logger.info("most memory held: %s", peak_memory(self.accelerator.device))
