@@ -92,8 +92,8 @@ class Trainer:
         Train to the last step, then write a checkpoint and export.
 
         Args:
-            stop_at: steps in total after which to end sooner, on the schedule of the whole run; one that is reached
-                already only exports. The Hub gets finished runs alone.
+            stop_at: steps in total after which to end sooner, on the schedule of the whole run; nothing is learned if
+                the run is there already. The Hub gets finished runs alone.
 
         Raises:
             ValueError: if `stop_at` is below 1.
