@@ -181,7 +181,7 @@ def test_a_stopped_run_continues_to_the_bit(config_values):
     for step in range(3):  # one step past the last checkpoint
         loss = stopped.train_step(step, stopped.steps[step])
         stopped.next_step = step + 1
-        stopped._after_step(step, loss)
+        stopped._after_step(step, loss, is_last=False)
     run(config_values)
     assert_same_run(whole, config_values)
 
@@ -202,6 +202,14 @@ def test_a_run_that_is_told_to_stop_exports_there_and_continues_to_the_bit(expor
     assert_same_run(whole, values)
     with pytest.raises(ValueError, match="`stop_at` must be at least 1 step, but got 0"):
         make_trainer(values).run(stop_at=0)
+
+
+def test_a_checkpoint_is_written_once_where_a_run_stops(exporting, monkeypatch):
+    saved, save = [], Trainer.save
+    monkeypatch.setattr(Trainer, "save", lambda trainer: (saved.append(trainer.next_step), save(trainer)))
+    values = exporting | {"optimization": exporting["optimization"] | {"steps": 6}, "validation": None}
+    make_trainer(values).run(stop_at=4)
+    assert saved == [2, 4]
 
 
 def test_losses_equal_the_golden_file(config_values, request):

@@ -108,7 +108,7 @@ class Trainer:
         for step, micro_batches in zip(steps, loader, strict=True):
             metrics = self.train_step(step, micro_batches)
             self.next_step = step + 1
-            self._after_step(step, metrics)
+            self._after_step(step, metrics, is_last=self.next_step == steps.stop)
         seconds = time.process_time() - started
         logger.info("%d steps took %.1f s of processor time in this process", self.next_step - first_step, seconds)
         self._finish()
@@ -348,7 +348,7 @@ class Trainer:
             if loss is not None and weights[name] > 0
         }
 
-    def _after_step(self, step: int, metrics: dict[str, Tensor]) -> None:
+    def _after_step(self, step: int, metrics: dict[str, Tensor], is_last: bool) -> None:
         run, done = self.config.run, step + 1
         if done % run.log_every == 0:
             self._log(step, metrics)
@@ -356,8 +356,8 @@ class Trainer:
             self.export()
         if self.validator is not None and done % self.config.validation.every == 0:
             self._validate(done)
-        # Last, so that what a kill interrupts is done again.
-        if done % run.checkpoint_every == 0 and done < self.config.optimization.steps:
+        # Last, so that what a kill interrupts is done again. `_finish` saves after the last step.
+        if done % run.checkpoint_every == 0 and not is_last:
             self.save()
 
     def _log(self, step: int, metrics: dict[str, Tensor]) -> None:
