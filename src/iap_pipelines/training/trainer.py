@@ -356,8 +356,8 @@ class Trainer:
             self.export()
         if self.validator is not None and done % self.config.validation.every == 0:
             self._validate(done)
-        # Last, so that what a kill interrupts is done again. `_finish` saves after the last step.
-        if done % run.checkpoint_every == 0 and not is_last:
+        # Last, so that what a kill interrupts is done again.
+        if done % run.checkpoint_every == 0 or is_last:
             self.save()
 
     def _log(self, step: int, metrics: dict[str, Tensor]) -> None:
@@ -388,7 +388,6 @@ class Trainer:
         yield fill_outline(copy.deepcopy(self._outline), tensors, self.accelerator.device) if is_main else None
 
     def _finish(self) -> None:
-        self.save()
         self.export()
         is_whole = self.next_step == self.config.optimization.steps
         if is_whole and self.results is not None and self.accelerator.is_main_process:
