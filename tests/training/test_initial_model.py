@@ -1,6 +1,6 @@
 import torch
 
-from iap_pipelines.training.config import NewModel
+from iap_pipelines.training.config import NewModel, PretrainedModel
 from iap_pipelines.training.initial_model import initial_model
 
 
@@ -43,3 +43,12 @@ def test_heads_look_back_and_ahead():
     behind, ahead = attention.tril(-1).sum((1, 2)), attention.triu(1).sum((1, 2))
     assert (behind > ahead).tolist() == [True, False, True, False]
     assert (ahead > behind).tolist() == [False, True, False, True]
+
+
+def test_a_stage_with_longer_captions_says_so_in_its_tokenizer(tmp_path):
+    model, tokenizer = initial_model(SOURCE, CAPTIONS, 24, seed=0)
+    model.transformer.save_pretrained(tmp_path / "transformer")
+    model.text_encoder.save_pretrained(tmp_path / "text_encoder")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    following = initial_model(PretrainedModel(type="pretrained", folder=str(tmp_path)), [], 40, seed=0)
+    assert (tokenizer.model_max_length, following.tokenizer.model_max_length) == (24, 40)

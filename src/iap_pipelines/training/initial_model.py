@@ -35,7 +35,7 @@ def initial_model(
     Args:
         source: see [`NewModel`] and [`PretrainedModel`].
         captions: of the training split; their words become the tokenizer of a new model.
-        caption_length: tokens per caption of a new model.
+        caption_length: tokens per caption.
         seed: of a new model's weights.
     """
     if isinstance(source, NewModel):
@@ -43,7 +43,8 @@ def initial_model(
     model = _load(source.folder, source.transformer)
     if source.video_from is not None:
         take_video_tower(model, _load(source.video_from, source.transformer))
-    return InitialModel(model, AutoTokenizer.from_pretrained(source.folder, subfolder="tokenizer"))
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, subfolder="tokenizer", model_max_length=caption_length)
+    return InitialModel(model, tokenizer)
 
 
 def take_video_tower(model: IAPTrainingModel, other: IAPTrainingModel) -> None:
