@@ -97,6 +97,7 @@ def test_frame_rate_of_the_call_is_the_frame_rate_of_the_file(checkpoint, face, 
         (["--height", "33"], "`height` must be a positive multiple of 32"),
         (["--num-frames", "6"], "`num_frames` must be one more than a multiple of 4"),
         (["--output", "clip.avi"], ".mp4"),
+        (["--output", "no/such/folder/clip.mp4"], "`--output` must name a file in a folder that exists"),
         (["--model", "does/not/exist"], "does/not/exist"),
     ],
 )

@@ -340,6 +340,8 @@ def run_generate(args: argparse.Namespace) -> None:
         args.prompt, args.subjects = DEMO_PROMPT, example_subjects()
     if args.output.suffix.lower() != ".mp4":
         raise ValueError(f"`--output` must name an .mp4 file, got {str(args.output)!r}.")
+    if args.output.is_dir() or not args.output.parent.is_dir():
+        raise ValueError(f"`--output` must name a file in a folder that exists, got {str(args.output)!r}.")
     if args.no_provenance and args.signing_key:
         raise ValueError("`--signing-key` has no effect with `--no-provenance`.")
     key = None if args.no_provenance else _signing_key(args)

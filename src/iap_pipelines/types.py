@@ -184,9 +184,7 @@ class Subject:
             if text is not None and (not isinstance(text, str) or not text.strip()):
                 raise ValueError(f"`{field}` must be a text that is not empty, or `None`, but got {text!r}.")
         for field in ("face_scale", "voice_scale"):
-            scale = getattr(self, field)
-            if isinstance(scale, bool) or not isinstance(scale, Real) or not math.isfinite(scale) or scale < 0:
-                raise ValueError(f"`{field}` must be a finite number, 0 or more, but got {scale!r}.")
+            check_scale(field, getattr(self, field))
 
     @property
     def has_face(self) -> bool:
@@ -291,6 +289,12 @@ class Subject:
         from iap_pipelines.hub.identity import push_subject
 
         return push_subject(self, repo_id, private=private, token=token, **save_kwargs)
+
+
+def check_scale(name: str, scale: object) -> None:
+    """Raise a `ValueError` unless this is a strength of guidance: a finite number, 0 or more."""
+    if isinstance(scale, bool) or not isinstance(scale, Real) or not math.isfinite(scale) or scale < 0:
+        raise ValueError(f"`{name}` must be a finite number, 0 or more, but got {scale!r}.")
 
 
 def _check_input(name: str, value: object, value_type: type, expected: str) -> None:

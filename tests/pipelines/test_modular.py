@@ -85,6 +85,45 @@ def test_people_encoded_before(pipe, modular):
     assert_same(expected, modular(prompt=prompt_for(1), identity=people, generator=seeded()))
 
 
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"num_frames": 9}, "`identity` was encoded for clips of"),
+        ({"prompt": prompt_for(2)}, "`prompt` names <S2>"),
+        ({"skip_guidance_layers": (1,)}, "`identity` was not encoded for"),
+    ],
+)
+def test_people_encoded_for_something_else(pipe, modular, options, reason):
+    people = pipe.encode_identity([ADA])
+    with pytest.raises(ValueError, match=reason):
+        modular(**{"prompt": prompt_for(1), "identity": people} | options)
+
+
+def test_people_encoded_by_another_model(folder, modular):
+    other = DiffusionPipeline.from_pretrained(folder)
+    for parameter in other.transformer.parameters():
+        parameter.data.neg_()
+    with pytest.raises(ValueError, match="encoded by another model"):
+        modular(prompt=prompt_for(1), identity=other.encode_identity([ADA]))
+
+
+def test_every_clip_draws_its_own_voices_as_published(pipe, folder):
+    """Of captions that were encoded before, too."""
+    blocks = IAPBlocks()
+    blocks.sub_blocks.pop("text_encoder")
+    with torch.no_grad():
+        embeds = pipe.encode_prompt([prompt_for(1)] * 2)
+    names = ("prompt_embeds", "negative_prompt_embeds", "audio_negative_prompt_embeds")
+    identity = ready(blocks, folder)(
+        **dict(zip(names, embeds, strict=True)),
+        subjects=[person(1, face=None)],
+        compat="official",
+        generator=seeded(),
+        output="identity",
+    )
+    assert len(identity.num_subjects) == 2
+
+
 def test_each_block_alone(pipe, folder):
     """Every block loads its own components only; what one returns, the next one takes."""
     prompt, options = prompt_for(2), {"generator": seeded()}

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from iap_pipelines import StructuredCaption, Subject
 from iap_pipelines.pipelines.identity import SubjectLatents
@@ -103,6 +104,10 @@ CASES = {
     "tiny face": ({"subjects": [person(1, face=face(1, width=8))]}, "8x48 pixels are too few"),
     "flat face": ({"subjects": [person(1, face=Image.new("RGB", (40, 40), "red"))]}, "one flat colour"),
     "silence": ({"subjects": [person(1, voice=sound(0.0))]}, "the recording is silent"),
+    "silent beginning": (
+        {"subjects": [person(1, voice=AudioSamples(F.pad(voice(1).samples, (8_000, 0)), 16_000))]},
+        "Voice of `subjects[0]`: the first 0.5 s, all that is used, are silent",
+    ),
     "hum": ({"subjects": [person(1, voice=sound(0.5))]}, "the recording is silent"),
     "a click": ({"subjects": [person(1, voice=voice(1, seconds=0.1))]}, "0.10 s of sound, at least 0.3 s are needed"),
     "scales of nobody": ({"subjects": [Subject(face_scale=2.0)]}, "`subjects[0]` has neither face nor voice"),
@@ -243,12 +248,45 @@ def test_a_voice_must_fit_where_a_subject_has_its_place():
 
 
 @pytest.mark.parametrize(
+    "place, subject, message",
+    [
+        (
+            {"face_position": 2},
+            person(1, voice=None),
+            "makes a clip of 3, but in this model faces begin at latent",
+        ),
+        ({"voice_position": 20}, person(1, face=None), "makes a clip of 22, but in this model voices begin at audio"),
+    ],
+)
+def test_a_clip_must_end_before_references_begin(place, subject, message, caplog):
+    """As published, they have fixed places."""
+    pipe = tiny_pipeline(identity_position="fixed", **place)
+    generate(pipe, subjects=[subject], num_frames=5)
+    generate(pipe, num_frames=9)
+    with pytest.raises(ValueError, match=message):
+        generate(pipe, subjects=[subject], num_frames=9)
+    with caplog.at_level("WARNING", logger="iap_pipelines"):
+        generate(pipe, subjects=[subject], num_frames=9, compat="official")
+    assert message in caplog.text
+
+
+def test_a_frame_rate_that_the_model_was_not_made_for(pipe, caplog):
+    with caplog.at_level("WARNING", logger="iap_pipelines"):
+        generate(pipe, num_frames=5, frame_rate=12.0)
+        assert not caplog.text
+        generate(pipe, num_frames=5, frame_rate=25.0)
+    assert "`frame_rate`=25, but this model puts sound and picture on one time axis at 12.5 frames/s" in caplog.text
+
+
+@pytest.mark.parametrize(
     "latents, message",
     [
         ({"faces": torch.ones(4, 2, 2)}, "`faces` must have the shape"),
         ({"faces": torch.ones(0, 4, 2, 2)}, "`faces` must have the shape"),
         ({"voice": torch.ones(1, 2, 6)}, "`voice` must have the shape"),
         ({"voice": torch.full((2, 6), float("inf"))}, "`voice` contains NaN or infinity"),
+        ({"voice": torch.ones(2, 6), "voice_scale": float("nan")}, "`voice_scale` must be a finite number"),
+        ({"voice": torch.ones(2, 6), "voice_scale": -3.0}, "`voice_scale` must be a finite number"),
     ],
 )
 def test_latents_of_people_check_themselves(latents, message):

@@ -1,5 +1,6 @@
 """LoRA weights that come with people, each bound to its own person, or for everybody in a clip."""
 
+import itertools
 import logging
 import os
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ def load_adapters(
     Load the LoRA weights of people, and let each adapter act on its owner alone.
 
     Args:
-        pipe: gets one adapter per person with LoRA weights, called `subject_1`, `subject_2`, … by place.
+        pipe: gets one adapter per person with LoRA weights, called `subject_1`, `subject_2`, … by place; with a
+            number behind it (`subject_1_2`) if one of that name is loaded.
         subjects: people, with or without cards. Who has an `adapter` already keeps it.
         own: weights of each of them; where it is `None`, those that the person's identity card brings, if any.
 
@@ -49,7 +51,7 @@ def load_adapters(
             check_model(subject.card.base_model, pipe.transformer, pipe._loaded_from, who)
             source = subject.lora
         if source is not None:
-            name = f"subject_{number}"
+            name = _free_name(pipe, f"subject_{number}")
             _load(pipe, source, name)
             subject = replace(subject, adapter=name)
         bound.append(subject)
@@ -66,7 +68,8 @@ def load_shared_adapters(
     they are.
 
     Args:
-        pipe: gets the adapters `lora_1`, `lora_2`, …; they are active, all others that belong to nobody are not.
+        pipe: gets the adapters `lora_1`, `lora_2`, … (`lora_1_2` if that name is taken); they are active, all others
+            that belong to nobody are not.
         subjects: people of the clip.
         sources: the weights.
 
@@ -79,7 +82,7 @@ def load_shared_adapters(
     """
     subjects, shared = list(subjects), []
     for number, source in enumerate(sources, start=1):
-        name = f"lora_{number}"
+        name = _free_name(pipe, f"lora_{number}")
         _load(pipe, source, name)
         if name not in owned_adapters(pipe.transformer):
             shared.append(name)
@@ -93,6 +96,12 @@ def load_shared_adapters(
     if shared:
         pipe.set_adapters(shared)
     return subjects
+
+
+def _free_name(pipe: IAPPipeline, name: str) -> str:
+    """The name, or with a number behind it if an adapter of that name is loaded."""
+    taken = getattr(pipe.transformer, "peft_config", {})
+    return next(n for n in itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2))) if n not in taken)
 
 
 def _load(pipe: IAPPipeline, source: LoraSource, name: str) -> None:

@@ -35,11 +35,13 @@ from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.embeddings import PixArtAlphaTextProjection, TimestepEmbedding
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.normalization import FP32LayerNorm
-from diffusers.utils import BaseOutput, apply_lora_scale
+from diffusers.utils import BaseOutput, apply_lora_scale, logging
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+
+logger = logging.get_logger(__name__)
 
 IDENTITY_WEIGHTS = ("separate", "shared", "released")
 IDENTITY_ATTENTION = ("all", "per_subject")
@@ -872,10 +874,13 @@ class IAPTransformer3DModel(
 
     def release_identity_weights(self) -> None:
         """
-        Drop the weights that only identity tokens use. From now on this model takes `identity_memory` only on these
-        towers, and `save_pretrained` writes a slim checkpoint of the same kind.
+        Drop the weights that only identity tokens use: those of towers whose `identity_weights` are `"separate"`. From
+        now on this model takes `identity_memory` only on these towers, and `save_pretrained` writes a slim checkpoint
+        of the same kind. Towers with shared weights keep all of theirs.
         """
         released = dict(self.config.identity_weights)
+        if set(released.values()) == {"shared"}:
+            logger.warning("Both towers share their weights with references (`identity_weights`): nothing to free.")
         for name, kind in released.items():
             if kind == "separate":
                 released[name] = "released"

@@ -9,6 +9,7 @@ import torch
 from diffusers.utils import logging
 
 from iap_pipelines.identity_card import ModelReference
+from iap_pipelines.provenance.digests import holds_weights
 
 
 logger = logging.get_logger(__name__)
@@ -26,8 +27,11 @@ def model_fingerprint(transformer: torch.nn.Module) -> str | None:
     references use are left out, since a slim checkpoint lacks them.
 
     Returns:
-        64 hexadecimal digits, or `None` while weights are on the meta device (sequential offload).
+        64 hexadecimal digits, or `None` while weights are on the meta device (sequential offload) or on disk (group
+        offload to disk).
     """
+    if not holds_weights(transformer):
+        return None
     parameters = {
         name.replace(".base_layer", ""): parameter
         for name, parameter in transformer.named_parameters()
@@ -35,10 +39,9 @@ def model_fingerprint(transformer: torch.nn.Module) -> str | None:
     }
     digest = hashlib.sha256()
     for name, parameter in sorted(parameters.items()):
-        if parameter.is_meta:
-            return None
         digest.update(f"{name}:{parameter.numel()}:".encode())
-        digest.update(parameter.detach().signbit().cpu().numpy().tobytes())
+        # In float32, since float8 (layerwise casting) has no such operation.
+        digest.update(parameter.detach().float().signbit().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -26,7 +26,7 @@ from iap_pipelines.models.transformer_iap import (
 from iap_pipelines.pipelines.guidance import Branch, IdentityKey
 from iap_pipelines.provenance import Reference
 from iap_pipelines.provenance.digests import reference_digest
-from iap_pipelines.types import AudioSamples, Subject
+from iap_pipelines.types import AudioSamples, Subject, check_scale
 
 
 # Quieter than this everywhere (-60 dB of full scale) is a recording of nothing.
@@ -61,7 +61,7 @@ class SubjectLatents:
     A subject as the transformer sees it. `IAPPipeline` takes it wherever it takes a [`Subject`].
 
     Raises:
-        ValueError: another number of dimensions, no entries, NaN or infinity.
+        ValueError: another number of dimensions, no entries, NaN or infinity, or a negative scale.
     """
 
     faces: Tensor | None = None
@@ -83,6 +83,8 @@ class SubjectLatents:
                 raise ValueError(f"`{name}` must have the shape {shape} and not be empty, got {list(latents.shape)}.")
             if not latents.isfinite().all():
                 raise ValueError(f"`{name}` contains NaN or infinity.")
+        for name in ("face_scale", "voice_scale"):
+            check_scale(name, getattr(self, name))
 
     @property
     def num_views(self) -> int:
@@ -281,16 +283,24 @@ def _load_voice(voice: str | os.PathLike | AudioSamples | None, who: str) -> Aud
             f"Voice of {who}: {name}: {audio.duration_seconds:.2f} s of sound, at least {MIN_VOICE_SECONDS} s are "
             f"needed."
         )
-    # A constant is as silent as zero.
-    if (audio.samples - audio.samples.mean(dim=-1, keepdim=True)).abs().max() < SILENCE_PEAK:
+    if is_silent(audio.samples):
         raise ValueError(f"Voice of {who}: {name}: the recording is silent.")
     return audio
+
+
+def is_silent(samples: Tensor) -> bool:
+    """Whether samples `[C, N]` are quieter than `SILENCE_PEAK` everywhere; a constant is as silent as zero."""
+    return bool((samples - samples.mean(dim=-1, keepdim=True)).abs().max() < SILENCE_PEAK)
 
 
 def drop_conditions(
     subjects: Sequence[SubjectLatents], dropped_faces: frozenset[int], dropped_voices: frozenset[int]
 ) -> list[SubjectLatents]:
-    """Leave out the faces and voices of the subjects (from 0) named; everybody keeps their place."""
+    """
+    Leave out the faces and voices of the subjects (from 0) named.
+
+    Everybody keeps their number. With `identity_position="fixed"` those behind move up, as if there were no others.
+    """
     return [
         dataclasses.replace(
             latents,

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, DiffusionPipeline, MMAudioVAE, UniPCMultistepScheduler
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.hooks import apply_group_offloading
 from diffusers.models.autoencoders.autoencoder_mmaudio import MMAudioMelSpectrogram
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
@@ -45,6 +46,7 @@ from iap_pipelines.pipelines.identity import (
     collate_identity,
     drop_conditions,
     fit_voice,
+    is_silent,
     merge_memories,
     repeat_rows,
 )
@@ -69,6 +71,9 @@ OFFICIAL_VOICE_SECONDS = 6.0
 """The published model cuts or pads every voice to this when there are several."""
 OFFICIAL_MAX_VOICE_SECONDS = 10.0
 """The published model never reads more of a single voice."""
+
+MAX_DRIFT = 0.05
+"""How far `frame_rate` may be from what `audio_position_scale` says; the published two differ by 2.5 %."""
 
 SubjectInput = Subject | SubjectLatents
 
@@ -308,23 +313,28 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             raise ValueError(f"`{asked[0]}` has no effect without a face or a voice in `subjects`.")
         if isinstance(people, LoadedIdentity):
             self._check_references(people, clip, guidance.is_official)
-            return
-        held = (people.num_latent_frames, people.num_audio_latents)
-        wanted = (clip.num_latent_frames, clip.num_audio_latents)
+        else:
+            self._check_identity(people, guidance, clip.num_latent_frames, clip.num_audio_latents)
+
+    def _check_identity(
+        self, identity: EncodedIdentity, guidance: GuidanceSettings, num_latent_frames: int, num_audio_latents: int
+    ) -> None:
+        """That encoded people belong to this model, to these guidance branches, and to clips of this length."""
+        held, wanted = (identity.num_latent_frames, identity.num_audio_latents), (num_latent_frames, num_audio_latents)
         if held != wanted:
             raise ValueError(
                 f"`identity` was encoded for clips of {held} latent frames and audio latents, but this call makes "
                 f"{wanted}. Encode it with the same `num_frames` and `frame_rate`."
             )
-        for branch in guidance.plan(people.face_scales, people.voice_scales, people.has_references).branches:
-            memory = people.memory(branch)
+        for branch in guidance.plan(identity.face_scales, identity.voice_scales, identity.has_references).branches:
+            memory = identity.memory(branch)
             if memory is not None and len(memory.layers) != self.transformer.config.num_layers:
                 raise ValueError(
                     f"`identity` was encoded by a model of {len(memory.layers)} layers, this one has "
                     f"{self.transformer.config.num_layers}."
                 )
-        found = people.model_fingerprint and model_fingerprint(self.transformer)
-        if found and found != people.model_fingerprint:
+        found = identity.model_fingerprint and model_fingerprint(self.transformer)
+        if found and found != identity.model_fingerprint:
             raise ValueError("`identity` was encoded by another model than this one. Encode it anew.")
 
     def _check_references(self, people: LoadedIdentity, clip: ClipGeometry, is_official: bool) -> None:
@@ -337,11 +347,41 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             raise ValueError(f"`subjects` names {max(people.num_subjects)} people, at most {most} fit.")
         for sample in people.samples:
             num_voices = sum(subject.voice is not None for subject in sample)
+            seconds = self._voice_seconds(num_voices, clip, is_official)
             for index, subject in enumerate(sample):
                 num_voice_latents = self._count_voice_latents(subject, num_voices, clip, is_official)
                 self._check_reference(subject, num_voice_latents, f"`subjects[{index}]`")
+                if isinstance(subject, LoadedSubject):
+                    _check_beginning(subject.voice, seconds, f"`subjects[{index}]`")
         self._check_face_sizes(subject for sample in people.samples for subject in sample if subject.num_views)
+        self._check_length(people, clip, is_official)
         self._check_adapters(people)
+
+    def _check_length(self, people: LoadedIdentity, clip: ClipGeometry, is_official: bool) -> None:
+        """That no frame or sound of the clip has the position of a reference; the published code lets it happen."""
+        config = self.transformer.config
+        if config.identity_position != "fixed":
+            return
+        subjects = [subject for sample in people.samples for subject in sample]
+        for what, is_given, length, most in (
+            (
+                "faces begin at latent frame",
+                any(subject.num_views for subject in subjects),
+                clip.num_latent_frames // config.patch_size[0],
+                config.face_position,
+            ),
+            (
+                "voices begin at audio latent",
+                any(subject.voice is not None for subject in subjects),
+                clip.num_audio_latents,
+                config.voice_position,
+            ),
+        ):
+            if is_given and length > most:
+                message = f"`num_frames`={clip.num_frames} makes a clip of {length}, but in this model {what} {most}."
+                if not is_official:
+                    raise ValueError(message)
+                logger.warning(message)
 
     def _check_adapters(self, people: LoadedIdentity) -> None:
         """That adapters which belong to somebody are there, and that they can act on their owner alone."""
@@ -370,10 +410,16 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             sum(subject.num_views > 0 or subject.voice is not None for subject in sample) > 1
             for sample in people.samples
         )
-        if is_crowded and self.transformer.config.identity_attention != "per_subject":
+        config = self.transformer.config
+        if is_crowded and config.identity_attention != "per_subject":
             raise ValueError(
                 "`adapter` of one of several subjects needs a transformer with `identity_attention='per_subject'`; in "
                 "this one the references of all subjects see each other."
+            )
+        if is_crowded and config.identity_position != "after_clip":
+            raise ValueError(
+                "`adapter` of one of several subjects needs a transformer with `identity_position='after_clip'`; in "
+                "this one the position of a subject depends on the references before it."
             )
 
     def _check_face_sizes(self, subjects: Iterable[LoadedSubject | SubjectLatents]) -> None:
@@ -728,10 +774,38 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             seconds = min(seconds, subject.voice.duration_seconds)
         return self.geometry.voice_latents(round(seconds * self.sampling_rate))
 
+    def enable_group_offload(
+        self,
+        onload_device: torch.device,
+        *,
+        offload_to_disk_path: str | None = None,
+        exclude_modules: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        """
+        [`DiffusionPipeline.enable_group_offload`], which takes the same arguments, where that is right for our parts.
+
+        `audio_vae` stays on `onload_device`: its methods use parts of modules, which hooks on calls of whole ones do
+        not fetch. On disk every component has a folder of its own: files are named by layer alone, and several
+        components have layers of the same name.
+        """
+        if self.text_encoder is not None:
+            # One module instead of two with tied weights, of which the second to be offloaded would be empty by then.
+            self.text_encoder.set_input_embeddings(self.text_encoder.get_input_embeddings())
+        excluded = {"audio_vae", *([exclude_modules] if isinstance(exclude_modules, str) else exclude_modules or ())}
+        for name, component in self.components.items():
+            if name in excluded and isinstance(component, torch.nn.Module):
+                component.to(onload_device)
+            elif isinstance(component, torch.nn.Module):
+                folder = None if offload_to_disk_path is None else os.path.join(offload_to_disk_path, name)
+                enable = getattr(component, "enable_group_offload", None) or partial(apply_group_offloading, component)
+                enable(onload_device=onload_device, offload_to_disk_path=folder, **options)
+
     def release_identity_weights(self) -> None:
         """
-        Free the weights that only references use. Call it after `encode_identity`; from then on clips are generated
-        with `identity=...`, and `save_pretrained` writes a slim checkpoint for a fixed set of people.
+        Free the weights that only references use, where the transformer has such (`identity_weights` other than
+        `"shared"`). Call it after `encode_identity`; from then on clips are generated with `identity=...`, and
+        `save_pretrained` writes a slim checkpoint for a fixed set of people.
         """
         self.transformer.release_identity_weights()
 
@@ -835,12 +909,21 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
         default_height, default_width = self.config.sizes_by_subjects.get(
             str(num_subjects), (self.config.height, self.config.width)
         )
-        return self.geometry.clip(
+        clip = self.geometry.clip(
             default_height if height is None else height,
             default_width if width is None else width,
             self.config.num_frames if num_frames is None else num_frames,
             self.config.frame_rate if frame_rate is None else frame_rate,
         )
+        drift = self.geometry.audio_position_scale(clip.frame_rate) / self.transformer.config.audio_position_scale
+        if abs(drift - 1) > MAX_DRIFT:
+            logger.warning(
+                "`frame_rate`=%g, but this model puts sound and picture on one time axis at %g frames/s: mouths and "
+                "words will drift apart.",
+                clip.frame_rate,
+                clip.frame_rate / drift,
+            )
+        return clip
 
     @torch.no_grad()
     @replace_example_docstring(EXAMPLE_DOC_STRING)
@@ -1190,6 +1273,14 @@ def checked_attention_kwargs(attention_kwargs: dict[str, Any] | None) -> dict[st
     if unknown:
         raise ValueError(f"`attention_kwargs` takes only 'scale', got {unknown}.")
     return attention_kwargs
+
+
+def _check_beginning(voice: AudioSamples | None, seconds: float, who: str) -> None:
+    """That there is something to hear in what is used of a recording."""
+    if voice is not None and is_silent(voice.samples[:, : round(seconds * voice.sampling_rate)]):
+        raise ValueError(
+            f"Voice of {who}: the first {seconds:g} s, all that is used, are silent. Cut the silence off."
+        )
 
 
 def _check_generator(generator: torch.Generator | list[torch.Generator] | None, count: int, what: str) -> None:

@@ -28,6 +28,16 @@ def reference_digest(reference: FaceInput | AudioSamples | Tensor) -> tuple[str,
     return file_digest(reference), "file"
 
 
+def holds_weights(module: nn.Module) -> bool:
+    """Whether all weights can be read: offloading may have put them on the meta device, or on disk."""
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        return False
+    # Group offloading to disk leaves uninitialised memory in their place.
+    registries = (getattr(part, "_diffusers_hook", None) for part in module.modules())
+    hooks = (registry.get_hook("group_offloading") for registry in registries if registry is not None)
+    return not any(hook.config.offload_to_disk_path for hook in hooks if hook is not None)
+
+
 def weights_fingerprint(module: nn.Module) -> str | None:
     """
     Recognise a model by its weights, at any size in well under a second.
@@ -37,12 +47,12 @@ def weights_fingerprint(module: nn.Module) -> str | None:
     full-size model would take most of a minute, for each clip.)
 
     Returns:
-        ``None`` when weights lie on the meta device, as with sequential offloading.
+        ``None`` if it does not hold its weights ([`holds_weights`]), as with sequential offloading.
     """
+    if not holds_weights(module):
+        return None
     parts: list[bytes] = []
     for name, tensor in sorted(module.state_dict().items()):
-        if tensor.device.type == "meta":
-            return None
         stride = -(-tensor.numel() // FINGERPRINT_VALUES) or 1
         parts += [name.encode(), str(list(tensor.shape)).encode(), *_tensor_parts(tensor.reshape(-1)[::stride])]
     return _digest(parts)

@@ -91,8 +91,10 @@ class IAPDenoiseStep(ModularPipelineBlocks):
         device, dtype = components._execution_device, transformer.dtype
         align_weights(transformer, device)
         components._attention_kwargs = checked_attention_kwargs(block_state.attention_kwargs)
+        latents, audio_latents = block_state.latents, block_state.audio_latents
         num_clips = block_state.prompt_embeds.shape[0]
         identity = block_state.identity.expand(num_clips).to(device, dtype)
+        components._check_identity(identity, guidance, latents.shape[2], audio_latents.shape[1])
         components._bound_adapters = identity.adapters
         plan = guidance.plan(identity.face_scales, identity.voice_scales, identity.has_references)
         embeds = {name: getattr(block_state, name) for name in _EMBEDS}
@@ -102,7 +104,6 @@ class IAPDenoiseStep(ModularPipelineBlocks):
         )
         identity_memories = {branch.name: identity.memory(branch) for branch in plan.branches}
 
-        latents, audio_latents = block_state.latents, block_state.audio_latents
         audio_scheduler = copy.deepcopy(scheduler)
         for t in tqdm(block_state.timesteps, **self._progress_bar_config):
             velocity, audio_velocity = components._predict(

@@ -2,7 +2,6 @@
 """Blocks that encode: captions, and people."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, MMAudioVAE
@@ -138,6 +137,7 @@ class IAPIdentityEncoderStep(ModularPipelineBlocks):
             InputParam("subjects", type_hint=list, description="`Subject`s of every clip, or one list per prompt."),
             InputParam("identity", type_hint=EncodedIdentity, description="Instead of `subjects`: encoded before."),
             InputParam("prompt", description="Captions, whose anchors are held against the subjects."),
+            InputParam("prompt_embeds", type_hint=torch.Tensor, description="Says how many clips, if given."),
             NUM_VIDEOS,
             *PICTURE,
             *CLIP,
@@ -157,15 +157,9 @@ class IAPIdentityEncoderStep(ModularPipelineBlocks):
         block_state = self.get_block_state(state)
         if block_state.identity is not None and block_state.subjects is not None:
             raise ValueError("Pass at most one of `subjects` and `identity`.")
-        if block_state.identity is None:
-            block_state.identity = self._encode(components, block_state)
-        self.set_block_state(state, block_state)
-        return components, state
-
-    @staticmethod
-    def _encode(components: IAPModularPipeline, block_state: Any) -> EncodedIdentity:
         guidance = guidance_settings(components, block_state)
-        people = LoadedIdentity.load(block_state.subjects or [])
+        identity = block_state.identity
+        people = LoadedIdentity.load(block_state.subjects or []) if identity is None else identity
         clip = components._clip(
             block_state.height,
             block_state.width,
@@ -173,25 +167,30 @@ class IAPIdentityEncoderStep(ModularPipelineBlocks):
             block_state.frame_rate,
             max(people.num_subjects),
         )
-        captions = None
+        components._check_layers(guidance.skip_guidance_layers)
+        num_clips = len(people.num_subjects)
         if block_state.prompt is not None:
             captions = CaptionInputs(
                 prompt=block_state.prompt, num_videos_per_prompt=block_state.num_videos_per_prompt
             )
             components._check_people(people, captions, guidance, clip)
-        components._check_layers(guidance.skip_guidance_layers)
-        components._check_references(people, clip, guidance.is_official)
-        components._check_adapters(people)
-        if guidance.is_official and captions is not None:
+            num_clips = captions.num_clips
+        elif identity is None:
+            components._check_references(people, clip, guidance.is_official)
+        if identity is None:
+            if block_state.prompt_embeds is not None:
+                num_clips = block_state.prompt_embeds.shape[0]
             # The published model draws voices, so that every clip has its own.
-            people = people.expand(captions.num_clips)
-        align_weights(components.transformer, components._execution_device)
-        encoded = components._encode_people(
-            people,
-            clip,
-            guidance.plan(people.face_scales, people.voice_scales, people.has_references).branches,
-            guidance.is_official,
-            block_state.generator,
-            checked_attention_kwargs(block_state.attention_kwargs),
-        )
-        return replace(encoded, model_fingerprint=model_fingerprint(components.transformer))
+            people = people.expand(num_clips) if guidance.is_official else people
+            align_weights(components.transformer, components._execution_device)
+            encoded = components._encode_people(
+                people,
+                clip,
+                guidance.plan(people.face_scales, people.voice_scales, people.has_references).branches,
+                guidance.is_official,
+                block_state.generator,
+                checked_attention_kwargs(block_state.attention_kwargs),
+            )
+            block_state.identity = replace(encoded, model_fingerprint=model_fingerprint(components.transformer))
+        self.set_block_state(state, block_state)
+        return components, state

@@ -4,6 +4,7 @@
 import os
 from types import FunctionType
 
+from diffusers import DiffusionPipeline
 from diffusers.models.autoencoders.autoencoder_mmaudio import MMAudioMelSpectrogram
 from diffusers.modular_pipelines import ModularPipeline
 from diffusers.video_processor import VideoProcessor
@@ -42,7 +43,8 @@ class IAPModularPipeline(ModularPipeline, IAPLoraLoaderMixin):
         return self._pretrained_model_name_or_path
 
 
-# Every method and property that `ModularPipeline` does not have itself.
+# Every method and property of ours that `ModularPipeline` does not have itself.
 for _name, _step in vars(IAPPipeline).items():
-    if isinstance(_step, FunctionType | property) and not hasattr(IAPModularPipeline, _name):
+    is_ours = isinstance(_step, FunctionType | property) and not hasattr(DiffusionPipeline, _name)
+    if is_ours and not hasattr(IAPModularPipeline, _name):
         setattr(IAPModularPipeline, _name, _step)
