@@ -1,7 +1,7 @@
 """One clip as the page makes it, and the code that the page shows."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -123,7 +123,20 @@ def test_a_bad_file_is_named(model, tmp_path):
         list(generate_clip(model.pipe, form, tmp_path / "clip.mp4", limits=LIMITS))
 
 
-@pytest.mark.parametrize("name", ["max_clip_seconds", "max_steps", "max_upload_megabytes", "max_waiting"])
+@pytest.mark.parametrize(
+    ("bounds", "reason"),
+    [
+        ({"max_pictures": 1}, "pictures of one face is 1, but got 2"),
+        ({"max_picture_megapixels": 0.001}, r"front\.png': it has 50x40 pixels, the limit is 1000 pixels"),
+        ({"max_voice_seconds": 0.3}, r"audio\.wav': it is longer than 0.3 s"),
+    ],
+)
+def test_more_than_is_allowed_of_a_person_is_refused(model, tmp_path, bounds, reason):
+    with pytest.raises(ValueError, match=reason):
+        next(generate_clip(model.pipe, two_people(tmp_path), tmp_path / "clip.mp4", limits=AppLimits(**bounds)))
+
+
+@pytest.mark.parametrize("name", [bound.name for bound in fields(AppLimits)])
 def test_limits_are_positive(name):
     with pytest.raises(ValueError, match=name):
         AppLimits(**{name: 0})

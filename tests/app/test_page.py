@@ -3,6 +3,7 @@
 import runpy
 
 import pytest
+from PIL import Image
 
 from iap_pipelines.assets import DEMO_PROMPT, EMBEDDED_CHECKPOINT
 from iap_pipelines.types import StructuredCaption
@@ -70,17 +71,30 @@ def test_the_fields_stay_within_the_limits(fields):
 
 def test_a_bad_picture_is_told_when_it_is_uploaded(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"not a picture")
-    pictures, message = _show_faces([str(tmp_path / "broken.png")])
+    pictures, message = _show_faces([str(tmp_path / "broken.png")], AppLimits())
     assert pictures == [] and message.startswith("Error: broken.png: it is no picture")
     assert str(tmp_path) not in message
-    assert _show_faces(None) == ([], "")
+    assert _show_faces(None, AppLimits()) == ([], "")
+
+
+def test_the_gallery_shows_small_pictures_and_no_more_than_are_allowed(tmp_path):
+    Image.new("RGB", (1000, 2000)).save(tmp_path / "large.png")
+    paths = [str(tmp_path / "large.png")] * 2
+    pictures, message = _show_faces(paths, AppLimits(max_pictures=2))
+    assert [picture.size for picture in pictures] == [(180, 360)] * 2 and message == ""
+    pictures, message = _show_faces(paths, AppLimits(max_pictures=1))
+    assert pictures == [] and message == "Error: The limit of pictures of one face is 1, but got 2."
+    pictures, message = _show_faces(paths, AppLimits(max_picture_megapixels=1))
+    assert pictures == [] and message == "Error: large.png: it has 1000x2000 pixels, the limit is 1000000 pixels."
 
 
 def test_a_bad_recording_is_told_when_it_is_uploaded(tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"not a sound")
-    message = _check_voice(str(tmp_path / "broken.wav"))
+    message = _check_voice(str(tmp_path / "broken.wav"), AppLimits())
     assert message.startswith("Error: broken.wav: ") and str(tmp_path) not in message
-    assert _check_voice(str(write_voice(tmp_path / "voice.wav", 1))) == _check_voice(None) == ""
+    voice = str(write_voice(tmp_path / "voice.wav", 1))
+    assert _check_voice(voice, AppLimits()) == _check_voice(None, AppLimits()) == ""
+    assert "voice.wav: it is longer than 0.3 s" in _check_voice(voice, AppLimits(max_voice_seconds=0.3))
 
 
 def test_nothing_can_be_called_from_outside(model):

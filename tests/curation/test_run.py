@@ -247,3 +247,31 @@ def test_the_output_may_lie_inside_of_the_input(tmp_path):
     write_sources(tmp_path, a="ada")
     write_sources(tmp_path / "out" / "media", b="ben")
     assert [source.path for source in find_sources(tmp_path, leave_out=tmp_path / "out").sources] == ["a.mp4"]
+
+
+def test_linked_folders_are_looked_into_once(tmp_path):
+    for path in ("in/real/a.mp4", "elsewhere/b.mp4", "in/out/c.mp4"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    for name, target in (("again", "in/real"), ("other", "elsewhere"), ("real/up", "in"), ("result", "in/out")):
+        (tmp_path / "in" / name).symlink_to(tmp_path / target)
+    found = find_sources(tmp_path / "in", leave_out=tmp_path / "in" / "out")
+    assert [source.path for source in found.sources] == ["again/a.mp4", "other/b.mp4"]
+    assert found.rejects == ()
+
+
+def test_a_folder_that_cannot_be_read_has_failed(tmp_path, monkeypatch):
+    write_sources(tmp_path, a="ada")
+    (tmp_path / "closed" / "inner").mkdir(parents=True)
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "inner":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = find_sources(tmp_path)
+    (reject,) = found.rejects
+    assert (reject.record_id, reject.kind, reject.detail) == ("closed/inner", "failed", "Permission denied")
+    assert (found.num_files, len(found.sources)) == (2, 1)

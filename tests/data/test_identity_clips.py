@@ -157,6 +157,14 @@ def test_consent_is_read_from_its_file(curated, tmp_path):
         open_corpus(folder)
 
 
+def test_consent_of_somebody_who_is_not_there_is_refused(curated, tmp_path):
+    folder = shutil.copytree(curated, tmp_path / "copy")
+    entries = [{"identity_id": name, "status": "not_needed"} for name in ("ada", "person-of-old", "ann")]
+    (folder / CONSENT_FILE).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    with pytest.raises(ValueError, match=r"consent.jsonl says what ann, person-of-old agreed to, but .* has nobody"):
+        open_corpus(folder)
+
+
 def test_a_world_has_the_same_columns_and_its_own_splits(tiny_world, tmp_path):
     described = {clip["clip_id"]: clip for clip in map(json.loads, open(tiny_world / "clips.jsonl"))}
     for config in CLIP_CONFIGS:

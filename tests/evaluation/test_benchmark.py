@@ -1,6 +1,7 @@
 """Benchmarks as files: what is refused, what is made from a folder of clips, what the generator and the scorer get."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -125,6 +126,55 @@ def test_targets_are_copied_when_asked(dataset, tmp_path):
     settings = BuildSettings(name="toys", licence="CC0", items_per_group=1, with_targets=True)
     made = build_benchmark(dataset, tmp_path / "toys", settings)
     assert all((made.folder / item.target).is_file() for item in made.benchmark.items)
+
+
+def _rename(dataset, folder, rename):
+    """The same dataset with its files at other places, and with other words in its two lists."""
+    shutil.copytree(dataset, folder)
+    for name in ("clips.jsonl", "identities.jsonl"):
+        lines = [rename(json.loads(line)) for line in (folder / name).read_text().splitlines()]
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_files_of_one_name_in_different_folders_stay_apart(dataset, tmp_path):
+    def move(path, name):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).rename(folder / name)
+        return name
+
+    def rename(line):
+        if "file" in line:
+            return line | {"file": move(line["file"], f"{line['clip_id']}/clip.mp4")}
+        faces = [move(face, f"{line['identity']}/{view}/0.png") for view, face in enumerate(line["faces"])]
+        return line | {"faces": faces}
+
+    folder = tmp_path / "dataset"
+    _rename(dataset, folder, rename)
+    settings = BuildSettings(name="toys", licence="CC0", items_per_group=2, with_targets=True)
+    made = build_benchmark(folder, tmp_path / "toys", settings)
+    for item in made.benchmark.items:
+        clip = item.id.partition("clip-")[2]
+        assert item.target == f"targets/clip-{clip}.mp4"
+        assert (made.folder / item.target).read_bytes() == (folder / f"clip-{clip}/clip.mp4").read_bytes()
+    subject = next(item for item in made.benchmark.items if item.num_people == "multi").subjects[0]
+    owner = f"references/{subject.identity}"
+    assert subject.voices == (f"{owner}/voice_0.mp4",)
+    for view, name in enumerate(subject.faces + subject.other_faces):
+        assert name == f"{owner}/face_{view}.png"
+        assert (made.folder / name).read_bytes() == (folder / subject.identity / str(view) / "0.png").read_bytes()
+
+
+@pytest.mark.parametrize("key", ["identity", "clip_id"])
+def test_names_that_lead_out_of_the_folder_are_refused(dataset, tmp_path, key):
+    def rename(line):
+        line = json.loads(json.dumps(line).replace('"ada"', '"../../escaped"')) if key == "identity" else line
+        return line | {key: f"../../escaped/{line[key]}"} if key in line and key == "clip_id" else line
+
+    folder = _rename(dataset, tmp_path / "dataset", rename)
+    with pytest.raises(ValueError, match=f"`{key}` '../../escaped.*' must be letters"):
+        build_benchmark(folder, tmp_path / "some" / "toys", BuildSettings(name="toys", licence="CC0"))
+    assert {path.name for path in tmp_path.iterdir()} <= {"dataset", "some"}
 
 
 def test_a_full_folder_is_left_alone(dataset, tmp_path):

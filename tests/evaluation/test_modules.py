@@ -48,7 +48,7 @@ def test_per_clip_metrics(load, name):
     result = load(name).compute(**inputs)
     assert result[f"{name}_per_clip"] == [value if value is None else pytest.approx(value) for value in per_clip]
     assert result[name] == pytest.approx(mean)
-    has_interval = len([value for value in per_clip if value is not None]) > 1
+    has_interval = len({value for value in per_clip if value is not None}) > 1
     assert (result[f"{name}_low"] is not None) == has_interval
 
 

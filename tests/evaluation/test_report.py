@@ -30,7 +30,7 @@ RESULTS = [
         ],
         kind="x",
     ),
-    _result("b", [Score("face_similarity", 0.2, "ada"), Score("word_error_rate", 0.0, weight=8)], kind="y"),
+    _result("b", [Score("face_similarity", 0.2, "cat"), Score("word_error_rate", 0.0, weight=8)], kind="y"),
     _result("c", [Score("face_similarity", None, "ada", reason="no | face")], kind="y"),
     ClipResult("d", "d.mp4", error="damaged"),
 ]
@@ -57,6 +57,26 @@ def test_a_clip_counts_once_however_many_people(document):
     face = _summary("face_similarity")
     assert face.value == pytest.approx((0.6 + 0.2) / 2)
     assert (face.num_clips, face.num_missing) == (2, 2)
+
+
+def test_who_is_not_measured_is_counted_beside_who_is():
+    scores = [Score("voice_similarity", 0.9, "ada"), Score("voice_similarity", None, "ben", reason="never heard")]
+    voice = _summary("voice_similarity", [_result("a", scores)])
+    assert (voice.value, voice.num_clips, voice.num_missing, voice.reason) == (0.9, 1, 1, "never heard")
+
+
+def test_intervals_are_over_people_and_nameless_clips_stand_for_themselves():
+    def of(names):
+        return [
+            _result(str(n), [Score("binding", 0.1 * (n % 2)), Score("face_share", 1.0, name)])
+            for n, name in enumerate(names)
+        ]
+
+    once, often = _summary("binding", of("ab")), _summary("binding", of("ab" * 20))
+    assert (once.value, once.low, once.high) == pytest.approx((often.value, often.low, often.high))
+    nameless = _summary("binding", of(["S1"] * 40))
+    assert nameless.high - nameless.low < often.high - often.low
+    assert _summary("face_share", of("abc")).low is None
 
 
 def test_error_rates_are_weighted_by_words():

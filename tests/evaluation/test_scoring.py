@@ -142,6 +142,22 @@ def test_a_voice_over_a_mouth_that_stands_still_is_not_bound(world):
     assert values["binding", None] == 0
 
 
+def test_a_voice_whose_face_is_gone_is_not_bound(world):
+    """The right face is seen in the first second, the right voice is heard from the third on."""
+    video = write_clip(world[0] / "gone.mp4", [ADA], [(2, 3.5, 0)])
+    frames, audio = read_video(video)
+    pictures = frames.frames.clone()
+    pictures[25:] = 128
+    write_video(pictures, audio.samples, video, frame_rate=25, sampling_rate=audio.sampling_rate)
+    scores, details = _score(video, [_subject(world, "ada")])
+    assert (scores["binding", None].value, scores["binding", None].weight) == (0, pytest.approx(1.5, abs=0.2))
+    assert scores["lip_sync_offset", None].reason == "no mouth is seen while somebody speaks"
+    assert {(turn["voice"], turn["face"]) for turn in details["turns"]} == {("ada", None)}
+    for role in ("face_embedder", "lip_sync"):
+        scores, _ = _score(video, [_subject(world, "ada")], toy_models(**{role: "no weights here"}))
+        assert scores["binding", None].reason == f"{role}: no weights here"
+
+
 @pytest.mark.parametrize(("seconds", "bound"), [(2.0, True), (3.5, False)])
 def test_all_speech_of_a_voice_is_compared_as_a_whole_too(world, seconds, bound):
     """Stretches of up to 3 s may pass for a voice of which the whole is too far away."""
@@ -185,6 +201,17 @@ def test_the_order_of_lines_comes_from_the_caption(world):
     prompt = 'Scene: grey. <S1>: right, man. <S2>: left, woman. <S2> says: "low". <S1> says: "middle".'
     assert _score(video, subjects, prompt=prompt)[0]["word_error_rate", None].value == 0
     assert "order" in _score(video, subjects)[0]["word_error_rate", None].reason
+
+
+def test_texts_and_captions_without_words_are_not_measured(world, dialogue):
+    video = world[0] / "dialogue.mp4"
+    scores, _ = _score(video, [_subject(world, "ada", text="..."), _subject(world, "ben", text="-")])
+    for metric in ("word_error_rate", "speaker_word_error_rate"):
+        assert "`text`" in scores[metric, None].reason
+    subjects = [_subject(world, "ada", text="low"), _subject(world, "ben", text="middle")]
+    scores, _ = _score(video, subjects, prompt="Scene: grey. <S1>: left, woman. <S2>: right, man.")
+    assert "`prompt`" in scores["word_error_rate", None].reason
+    assert scores["speaker_word_error_rate", None].value == 0
 
 
 def test_missing_models_leave_their_metrics_empty(world):

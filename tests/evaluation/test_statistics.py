@@ -9,6 +9,7 @@ from iap_pipelines.evaluation.functional import (
     area_under_curve,
     bootstrap_frechet,
     bootstrap_mean,
+    bootstrap_people,
     bootstrap_separation,
     distributions,
     equal_error_rate,
@@ -133,6 +134,18 @@ def test_clips_without_weight_do_not_count():
 def test_one_clip_says_nothing_about_the_spread():
     assert bootstrap_mean(np.array([0.4]), seed=0) == (0.4, None, None)
     assert bootstrap_separation(area_under_curve, np.array([1.0]), np.array([0.0, 0.5]), seed=0) == (1.0, None, None)
+
+
+def test_equal_values_say_nothing_about_the_spread():
+    assert bootstrap_mean(np.ones(16), seed=0) == (1.0, None, None)
+    assert bootstrap_people([(person, 1.0, 2.0) for person in range(16)], seed=0) == (1.0, None, None)
+
+
+def test_clips_of_one_person_make_no_interval_narrower():
+    values = np.random.default_rng(0).random(12).tolist()
+    once = [(person, value, 1.0) for person, value in enumerate(values)]
+    assert bootstrap_people(10 * once, seed=0) == pytest.approx(bootstrap_people(once, seed=0))
+    assert bootstrap_people([], seed=0) is None
 
 
 def test_separation_has_an_interval():

@@ -162,6 +162,15 @@ def test_nothing_beside_the_card_is_published(hub, ada, tmp_path):
     assert "passport.jpg" not in hub.model("org/ada").files()
 
 
+def test_a_person_who_holds_less_is_published_without_the_rest(hub, ada, tmp_path):
+    ada.push_to_hub("org/ada", consent=consent())
+    (tmp_path / "sheet.png").write_bytes(b"of somebody else")
+    upload_folder(repo_id="org/ada", folder_path=tmp_path, path_in_repo="images", allow_patterns="*.png")
+    replace(ada, face=face(1), voice=None).push_to_hub("org/ada", consent=consent())
+    kept = {"README.md", "LICENSE.md", "identity.json", "views/0.png", "images/sheet.png"}
+    assert set(hub.model("org/ada").files()) == kept
+
+
 def test_what_was_to_be_private_does_not_go_into_a_public_repository(hub, ada):
     from huggingface_hub import create_repo
 
@@ -314,6 +323,7 @@ def test_lora_weights_of_a_card_act_on_their_owner(hub, ada, tmp_path):
     assert [subject.adapter for subject in people] == ["subject_1", None]
     bound = generate(base, subjects=people)
     assert_moved(plain, bound)
+    assert load_adapters(base, [back])[0].adapter == "subject_1_2"
     base.unload_lora_weights()
     base.load_lora_weights("org/ada", adapter_name="ada")  # an identity repository is a LoRA repository too
     assert_equal(bound, generate(base, subjects=[replace(back, adapter="ada"), ben]))
@@ -351,6 +361,15 @@ def test_an_adapter_knows_its_model(tmp_path):
     for name in ("ada", "again"):  # the second one onto a model that has an adapter already
         base.load_lora_weights(tmp_path, adapter_name=name)
     assert base.transformer.peft_config["ada"].auto_mapping == {"binding": "references"} | learned_on
+
+
+def test_a_card_takes_no_adapter_of_another_model(pipe, other_pipe, ada, tmp_path):
+    save_adapter(tmp_path / "lora", auto_mapping={LEARNED_ON: model_fingerprint(pipe.transformer)})
+    with pytest.raises(ValueError, match=r"`lora` .*learned on another model .* is `pipe` \(--model\)"):
+        ada.save_pretrained(tmp_path / "ada", pipe=other_pipe, lora=tmp_path / "lora")
+    assert [path.name for path in tmp_path.iterdir()] == ["lora"]
+    ada.save_pretrained(tmp_path / "ada", pipe=pipe, lora=tmp_path / "lora" / LORA)
+    assert LORA in IdentityCard.load(tmp_path / "ada").files
 
 
 @pytest.mark.parametrize("where", ["folder", "repository", "identity"])

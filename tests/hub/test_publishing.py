@@ -1,6 +1,8 @@
 """Publishing a folder: what is checked before, what the Hub may answer, and what never leaves this machine."""
 
+import functools
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -178,6 +180,45 @@ def test_publishing_twice_sends_nothing_twice(hub, adapter):
     hub.forget()
     publish_folder(adapter, "org/adapter")
     assert hub.count("PUT", "/_large/") == hub.count("POST", "/commit/") == 0
+
+
+def test_publishing_fewer_files_takes_the_others_out(hub, tmp_path):
+    """Shards, weights and their indices go in the same commit; what somebody else put there stays."""
+    folders = {"datasets": (tmp_path / "data", DATASET_CARD), "models": (tmp_path / "iap", MODEL_CARD)}
+    names = {
+        "datasets": ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "extra/clip.mp4"],
+        "models": [
+            "model_index.json",
+            "transformer/model-00001-of-00001.safetensors",
+            "transformer/model.safetensors.index.json",
+            LORA,
+        ],
+    }
+    fewer = {
+        "datasets": ["data/train-00000-of-00001.parquet"],
+        "models": ["model_index.json", "transformer/model.safetensors"],
+    }
+    for kind, (folder, card) in folders.items():
+        publish = functools.partial(publish_folder, folder, "org/it")
+        _write(folder, card, names[kind])
+        publish()
+        shutil.rmtree(folder)
+        _write(folder, card, fewer[kind])
+        hub.forget()
+        publish()
+        assert hub.count("POST", "/commit/") == 1
+        kept = "extra/clip.mp4" if kind == "datasets" else LORA
+        assert set(hub.repositories[kind, "org/it"].files()) == {"README.md", kept, *fewer[kind]}
+        hub.forget()
+        publish()
+        assert hub.count("POST", "/commit/") == 0
+
+
+def _write(folder, card, names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "README.md").write_text(card)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,11 @@ def generate_clip(
     """
     limits.check_length(form.options.get("num_frames") or pipe.config.num_frames, pipe.frame_rate)
     limits.check_steps(form.options.get("num_inference_steps") or pipe.config.num_inference_steps)
+    for person in form.people:
+        for _ in limits.read_pictures(person.faces):
+            pass
+        if person.voice is not None:
+            limits.check_voice(person.voice)
     caption, subjects = form.caption(), form.subjects()
     is_abandoned = threading.Event()
     messages: queue.SimpleQueue[Glimpse | Clip | Exception] = queue.SimpleQueue()

@@ -16,7 +16,7 @@ from iap_pipelines.app.limits import MAX_PEOPLE, AppLimits
 from iap_pipelines.app.model import AppModel
 from iap_pipelines.app.scores import ClipScorer, render_scores
 from iap_pipelines.assets import example_subjects
-from iap_pipelines.media import MediaError, read_audio, read_image
+from iap_pipelines.media import MediaError
 from iap_pipelines.provenance import SigningKey, read_provenance
 
 
@@ -28,6 +28,8 @@ INTRODUCTION = (
 )
 _DELETE = (600, 3600)
 """Seconds between looks at uploads and clips, and the age at which they go."""
+_THUMBNAIL = (360, 360)
+"""Most pixels of what the gallery shows, twice its height."""
 
 
 def build_page(
@@ -118,11 +120,11 @@ def build_page(
             api_visibility="private",
             show_progress="hidden",
         )
-        _connect(fields, caption, status, page)
+        _connect(fields, caption, status, page, limits)
     return page
 
 
-def _connect(fields: FormFields, caption: gr.Textbox, status: gr.Textbox, page: gr.Blocks) -> None:
+def _connect(fields: FormFields, caption: gr.Textbox, status: gr.Textbox, page: gr.Blocks, limits: AppLimits) -> None:
     """What reacts while the form is filled in."""
     boxes = [person.box for person in fields.people]
     fields.num_people.change(
@@ -153,7 +155,7 @@ def _connect(fields: FormFields, caption: gr.Textbox, status: gr.Textbox, page: 
     )
     for person in fields.people:
         person.faces.change(
-            _show_faces,
+            lambda paths: _show_faces(paths, limits),
             person.faces,
             [person.gallery, status],
             queue=False,
@@ -161,7 +163,7 @@ def _connect(fields: FormFields, caption: gr.Textbox, status: gr.Textbox, page: 
             show_progress="hidden",
         )
         person.voice.change(
-            _check_voice,
+            lambda path: _check_voice(path, limits),
             person.voice,
             status,
             queue=False,
@@ -170,26 +172,30 @@ def _connect(fields: FormFields, caption: gr.Textbox, status: gr.Textbox, page: 
         )
 
 
-def _show_faces(paths: list[str] | None) -> tuple[list[Any], str]:
-    """Pictures as the pipeline reads them, and what is wrong with a bad file, told as soon as it is uploaded."""
+def _show_faces(paths: list[str] | None, limits: AppLimits) -> tuple[list[Any], str]:
+    """Pictures as the pipeline reads them, small, and what is wrong with them, told as soon as they are uploaded."""
+    pictures = []
     try:
-        return [read_image(path) for path in paths or []], ""
-    except MediaError as error:
+        for picture in limits.read_pictures(paths or ()):
+            picture.thumbnail(_THUMBNAIL)
+            pictures.append(picture)
+    except ValueError as error:
         return [], _tell(error)
+    return pictures, ""
 
 
-def _check_voice(path: str | None) -> str:
+def _check_voice(path: str | None, limits: AppLimits) -> str:
     """What is wrong with a recording, or nothing, as soon as it is uploaded or spoken."""
     try:
         if path is not None:
-            read_audio(path)
+            limits.check_voice(path)
     except MediaError as error:
         return _tell(error)
     return ""
 
 
-def _tell(error: MediaError) -> str:
-    return f"Error: {Path(error.path).name}: {error.reason}."
+def _tell(error: ValueError) -> str:
+    return f"Error: {Path(error.path).name}: {error.reason}." if isinstance(error, MediaError) else f"Error: {error}"
 
 
 def _scores(scorer: ClipScorer | None, clip: Path, form: GenerationForm) -> str:

@@ -24,7 +24,7 @@ class Input:
 
     Args:
         sources: one per different content, in the order of their paths.
-        rejects: files that are copies of a source, or cannot be read.
+        rejects: files that are copies of a source, or cannot be read; and folders that cannot be.
         ignored: number of other files by suffix.
     """
 
@@ -34,14 +34,14 @@ class Input:
 
     @property
     def num_files(self) -> int:
-        """Files with the suffix of a video."""
+        """Files with the suffix of a video, and folders that cannot be read."""
         return len(self.sources) + len(self.rejects)
 
 
 def find_sources(
     folder: Path, *, leave_out: Path | None = None, report: Callable[[str, int, int], None] | None = None
 ) -> Input:
-    """Look through a folder and everything below it.
+    """Look through a folder and everything below it, linked folders too; each folder once, whatever leads to it.
 
     Args:
         folder: the input.
@@ -54,18 +54,22 @@ def find_sources(
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"`input` must be a folder of videos, but {str(folder)!r} is none.")
-    videos, ignored = [], Counter()
-    for path in _files(folder, leave_out):
+    videos, rejects, ignored = [], [], Counter()
+
+    def fail(error: OSError) -> None:
+        name = Path(error.filename).relative_to(folder).as_posix()
+        rejects.append(_rejected(name, "failed", "unreadable", error.strerror or str(error)))
+
+    for path in _files(folder, leave_out, fail):
         if path.suffix.lower() in VIDEO_SUFFIXES:
             videos.append(path)
         else:
             ignored[path.suffix.lower() or path.name] += 1
-    if not videos:
+    if not videos and not rejects:
         raise ValueError(
             f"`input` holds no videos: {str(folder)!r} has no file called {', '.join(sorted(VIDEO_SUFFIXES))}."
         )
     sources: dict[str, SourceFile] = {}
-    rejects = []
     for number, path in enumerate(videos, start=1):
         name = path.relative_to(folder).as_posix()
         found = _identify(path, name)
@@ -80,10 +84,14 @@ def find_sources(
     return Input(tuple(sources.values()), tuple(rejects), dict(sorted(ignored.items())))
 
 
-def _files(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    left_out = leave_out.resolve() if leave_out is not None else None
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if (Path(parent) / name).resolve() != left_out)
+def _files(folder: Path, leave_out: Path | None, fail: Callable[[OSError], None]) -> Iterator[Path]:
+    seen = {path.resolve() for path in (folder, leave_out) if path is not None}
+    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        found: dict[Path, str] = {}
+        for name in sorted(folders):
+            found.setdefault((Path(parent) / name).resolve(), name)
+        folders[:] = [name for path, name in found.items() if path not in seen]
+        seen |= found.keys()
         yield from (Path(parent) / name for name in sorted(names))
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iap_pipelines.curation.results import table_schema
-from iap_pipelines.data.corpus import SplitSettings, consent_of, read_consent
+from iap_pipelines.data.corpus import CONSENT_FILE, SplitSettings, consent_of, read_consent
 from iap_pipelines.data.features import CLIP_CONFIGS
 from iap_pipelines.data.splits import assign_splits
 from iap_pipelines.types import StructuredCaption
@@ -43,6 +43,7 @@ class CuratedCorpus:
 
     Raises:
         FileNotFoundError: if a table is missing.
+        ValueError: if `consent.jsonl` names somebody who is not in the tables.
     """
 
     def __init__(self, folder: Path, splits: SplitSettings) -> None:
@@ -58,7 +59,7 @@ class CuratedCorpus:
         self._identities = self._read("identities", "identity_id")
         self._multi_views = self._read("multi_views", "identity_id")
         self._rejects = self._read("rejects", "record_id")
-        self._consent = read_consent(self.folder)
+        self._consent = self._read_consent()
         self._clips_of, self._split_of = self._divide(splits)
 
     def _read(self, name: str, key: str) -> _Rows:
@@ -69,6 +70,17 @@ class CuratedCorpus:
                 "curate`. Run it again, it continues where it stopped."
             )
         return _Rows(pq.read_table(path, schema=table_schema(name)), key)
+
+    def _read_consent(self) -> dict[str, Row]:
+        consent = read_consent(self.folder)
+        unknown = sorted(consent.keys() - set(self._identities.table["identity_id"].to_pylist()))
+        if unknown:
+            raise ValueError(
+                f"{CONSENT_FILE} says what {', '.join(unknown)} agreed to, but tables/identities.parquet has nobody "
+                "of that `identity_id`; ids change when the videos do. Give these lines the ids that the people have "
+                "now, or take out the lines of those who are not in the folder any more."
+            )
+        return consent
 
     def _divide(self, splits: SplitSettings) -> tuple[dict[str, list[str]], dict[str, str]]:
         source_of = _pairs(self._clips.table, "clip_id", "source_id")

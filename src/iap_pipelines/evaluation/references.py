@@ -1,12 +1,15 @@
 """What each clip should show and say: the CSV beside a folder of clips, or a benchmark."""
 
 import csv
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 
 COLUMNS = ("video", "subject", "face", "other_faces", "voice", "text", "prompt")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".mkv")
+UNNAMED = re.compile(r"S[0-9]+")
+"""What subjects are called whose names are left out: after their places in the clip."""
 _LABEL_PREFIX = "label_"
 
 

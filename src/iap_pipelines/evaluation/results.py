@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-import numpy as np
-
 from iap_pipelines.evaluation.definitions import METRICS
-from iap_pipelines.evaluation.functional import bootstrap_mean
+from iap_pipelines.evaluation.functional import bootstrap_people
+from iap_pipelines.evaluation.references import UNNAMED
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ class MetricSummary:
     Args:
         metric: name of a `MetricDefinition`.
         value: weighted mean over clips, ``None`` when no clip was measured.
-        low: lower end of the 95 % bootstrap interval over clips.
+        low: lower end of the 95 % bootstrap interval over people.
         high: upper end.
         num_clips: clips that count.
-        num_missing: clips in which it could not be measured.
+        num_missing: scores, of a clip or of one of its subjects, that could not be measured.
         reason: the most frequent reason why not.
     """
 
@@ -84,7 +83,10 @@ class MetricSummary:
 
 
 def summarize(results: Sequence[ClipResult], *, seed: int) -> list[MetricSummary]:
-    """Summarise each metric of a clip or its subjects. Each clip is one draw, with the mean of its subjects.
+    """Summarise each metric of a clip or its subjects.
+
+    Each clip counts once, with the mean of its subjects. Intervals are over people: all clips with the same first
+    subject are drawn together, since clips of one person are not independent; clips that name nobody, each by itself.
 
     Args:
         results: of the clips; those with an error have no scores and count as missing everywhere.
@@ -94,25 +96,23 @@ def summarize(results: Sequence[ClipResult], *, seed: int) -> list[MetricSummary
 
 
 def _summarize(metric: str, results: Sequence[ClipResult], seed: int) -> MetricSummary:
-    values, weights, reasons = [], [], []
-    missing = 0
+    values, reasons = [], []
     for result in results:
         scores = [score for score in result.scores if score.metric == metric]
         measured = [score for score in scores if score.value is not None and score.weight > 0]
         if measured:
             weight = sum(score.weight for score in measured)
-            values.append(sum(score.value * score.weight for score in measured) / weight)
-            weights.append(weight / len(measured))
-        else:
-            missing += 1
-            reasons += [score.reason for score in scores if score.reason] or [
-                result.error or "no reference asks for it"
-            ]
-    reason = Counter(reasons).most_common(1)[0][0] if reasons else None
-    if not values:
-        return MetricSummary(metric, None, None, None, 0, missing, reason)
-    interval = bootstrap_mean(np.array(values), np.array(weights), seed=seed)
-    return MetricSummary(metric, *interval, len(values), missing, reason)
+            value = sum(score.value * score.weight for score in measured) / weight
+            values.append((_grouped_by(result), value, weight / len(measured)))
+        reasons += [score.reason for score in scores if score not in measured] if scores else [result.error]
+    found = Counter(reason or "no reference asks for it" for reason in reasons).most_common(1)
+    interval = bootstrap_people(values, seed=seed) or (None, None, None)
+    return MetricSummary(metric, *interval, len(values), len(reasons), found[0][0] if found else None)
+
+
+def _grouped_by(result: ClipResult) -> str:
+    first = next((score.subject for score in result.scores if score.subject), None)
+    return result.clip_id if first is None or UNNAMED.fullmatch(first) else first
 
 
 def label_groups(results: Sequence[ClipResult]) -> dict[str, list[ClipResult]]:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 Report = Callable[[str, int, int], None]
 """Is told the step, how many clips are finished, and how many there are."""
 
-DEFINITIONS = 3
+DEFINITIONS = 4
 """Version of the definitions: a change of any number is another version, and finished clips are scored again."""
 
 

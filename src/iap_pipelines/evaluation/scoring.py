@@ -19,6 +19,7 @@ from iap_pipelines.evaluation.functional import (
     word_errors,
 )
 from iap_pipelines.evaluation.functional.binding import NOBODY
+from iap_pipelines.evaluation.functional.words import normalize_text
 from iap_pipelines.evaluation.models import NotMeasured
 from iap_pipelines.evaluation.observer import ClipObserver
 from iap_pipelines.evaluation.people import CELL_SECONDS
@@ -108,14 +109,13 @@ class ClipScorer:
     # --- Who speaks ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _speaking(self) -> SpeakingFaces:
-        found = find_speaking_faces(self._observer.sync_scores, self._voices.turns)
-        if found is None:
-            raise NotMeasured("no mouth is seen while somebody speaks")
-        return found
+    def _speaking(self) -> SpeakingFaces | None:
+        return find_speaking_faces(self._observer.sync_scores, self._voices.turns)
 
     @cached_property
     def _lip_sync(self) -> LipSync:
+        if self._speaking is None:
+            raise NotMeasured("no mouth is seen while somebody speaks")
         return lip_sync(self._speaking.curve, 1000 * self._speaking.delays)
 
     def _syncnet_curve(self) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +131,8 @@ class ClipScorer:
     def _active_subjects(self) -> list[int]:
         """For each turn, the subject whose mouth makes the sound, or `NOBODY`."""
         recognised = self._faces.recognised(self._thresholds.face_similarity)
+        if self._speaking is None:
+            return [NOBODY] * len(self._voices.turns)
         return [
             recognised[face] if face is not None and agreement > self._thresholds.lip_agreement else NOBODY
             for face, agreement in zip(self._speaking.faces, self._speaking.agreements, strict=True)
@@ -142,6 +144,8 @@ class ClipScorer:
         if not subjects or not all(subject.faces and subject.voices for subject in subjects):
             raise NotMeasured("binding needs a reference face and a reference voice of every person")
         voices, spoken = self._voices.recognised, self._voices.spoken
+        if not spoken.any():
+            raise NotMeasured("no speech was found in the clip")
         active = np.full(len(spoken), NOBODY)
         if self._observer.has_faces:
             for turn, subject in zip(self._voices.turns, self._active_subjects, strict=True):
@@ -178,7 +182,10 @@ class ClipScorer:
             lines = StructuredCaption.parse(self._clip.prompt or "").lines
         except ValueError:
             raise NotMeasured("the order in which several people speak is not known; see cpWER") from None
-        return " ".join(line.text for line in lines)
+        expected = " ".join(line.text for line in lines)
+        if not normalize_text(expected):
+            raise NotMeasured("no line of the caption says what should be said (`prompt`)")
+        return expected
 
     def _speaker_word_error_rate(self) -> tuple[float, float]:
         speakers = self._speakers()
@@ -203,7 +210,7 @@ class ClipScorer:
         return self._clip.prompt
 
     def _speakers(self) -> list[SubjectReference]:
-        speakers = [subject for subject in self._clip.subjects if subject.text]
+        speakers = [subject for subject in self._clip.subjects if normalize_text(subject.text or "")]
         if not speakers:
             raise NotMeasured("no reference says what should be said (`text`)")
         return speakers

@@ -38,7 +38,7 @@ from iap_pipelines.identity_card import (
     file_digest,
 )
 from iap_pipelines.media import export_sound, read_audio, read_image
-from iap_pipelines.pipelines.fingerprint import check_model, model_fingerprint
+from iap_pipelines.pipelines.fingerprint import check_adapter, check_model, model_fingerprint
 from iap_pipelines.pipelines.identity import LoadedIdentity, LoadedSubject
 from iap_pipelines.pipelines.model_provenance import model_provenance
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
@@ -96,7 +96,7 @@ def save_subject(
         for path in kept:
             shutil.copyfile(path, partial / path.name)
         _write_contents(subject, partial, pipe, _checked_contents(contents, subject))
-        _copy_lora(lora, partial)
+        _copy_lora(lora, partial, pipe)
         if embeddings is not None:
             embeddings.save(partial / EMBEDDINGS)
         elif known and known.path(EMBEDDINGS) and _shows_the_same(subject, known):
@@ -234,12 +234,18 @@ def _write_latents(person: LoadedSubject, folder: Path, pipe: IAPPipeline) -> No
         save_file({"latents": pipe.encode_voice(person.voice).contiguous()}, folder / VOICE_LATENTS)
 
 
-def _copy_lora(lora: str | os.PathLike[str] | None, folder: Path) -> None:
+def _copy_lora(lora: str | os.PathLike[str] | None, folder: Path, pipe: IAPPipeline | None) -> None:
     if lora is None:
         return
     source = Path(lora) / LORA if Path(lora).is_dir() else Path(lora)
     if not source.is_file() or source.suffix != ".safetensors":
         raise ValueError(f"`lora` must be a safetensors file or a folder with {LORA}, but {source} is none.")
+    if pipe is not None:
+        _, metadata = pipe.lora_state_dict(source, return_lora_metadata=True)
+        try:
+            check_adapter(metadata, pipe.transformer, pipe.transformer_name)
+        except ValueError as error:
+            raise ValueError(f"`lora` {source}: {error} The model of a card is `pipe` (--model).") from error
     shutil.copyfile(source, folder / LORA)
 
 

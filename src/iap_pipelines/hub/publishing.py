@@ -3,17 +3,18 @@
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from iap_pipelines.hub.card_check import check_card
 from iap_pipelines.hub.errors import HubError, explained
 from iap_pipelines.hub.remote_code import REMOTE_CODE_REVISION, remote_code_files
-from iap_pipelines.identity_card import CONSENT_FILE, IDENTITY_FILE, LORA, Consent, IdentityCard
+from iap_pipelines.identity_card import CONSENT_FILE, FILE_PATTERNS, IDENTITY_FILE, LORA, Consent, IdentityCard
 
 
 logger = logging.getLogger(__name__)
@@ -59,14 +60,16 @@ class FolderKind:
     marker: str
     """glob, relative to the folder"""
     repo_type: str = "model"
+    owned: tuple[str, ...] = ()
+    """patterns of the files of a repository that go when the folder does not have them any more"""
 
 
 KINDS = (
-    FolderKind("pipeline", "model_index.json"),
-    FolderKind("identity", IDENTITY_FILE),
+    FolderKind("pipeline", "model_index.json", owned=("*/*.safetensors", "*/*.safetensors.index.json")),
+    FolderKind("identity", IDENTITY_FILE, owned=FILE_PATTERNS),
     FolderKind("lora", LORA),
-    FolderKind("dataset", "**/*.parquet", repo_type="dataset"),
-    FolderKind("dataset", "clips.jsonl", repo_type="dataset"),
+    FolderKind("dataset", "**/*.parquet", repo_type="dataset", owned=("*.parquet",)),
+    FolderKind("dataset", "clips.jsonl", repo_type="dataset", owned=("*.parquet",)),
 )
 
 
@@ -100,7 +103,8 @@ def publish_folder(
     """
     Publish a pipeline, an identity, LoRA weights or a dataset.
 
-    One commit: the repository shows all of it or nothing. After an interruption the same call continues.
+    One commit: the repository shows all of it or nothing. After an interruption the same call continues. Weights,
+    shards and references that an earlier call sent, and that the folder does not have any more, are deleted in it.
 
     Args:
         folder: what to publish. Hidden files stay behind.
@@ -146,7 +150,15 @@ def publish_folder(
             raise ValueError(f"`remote_code` is for pipelines, but {folder} is of the kind {kind.name!r}.")
         files = remote_code_files(files)
         revision = revision or REMOTE_CODE_REVISION
-    return publish_files(files, repo_id, repo_type=kind.repo_type, private=private, revision=revision, token=token)
+    return publish_files(
+        files,
+        repo_id,
+        repo_type=kind.repo_type,
+        owned=kind.owned,
+        private=private,
+        revision=revision,
+        token=token,
+    )
 
 
 def publish_files(
@@ -154,13 +166,13 @@ def publish_files(
     repo_id: str,
     *,
     repo_type: str = "model",
+    owned: Sequence[str] = (),
     private: bool | None = None,
     revision: str | None = None,
     token: str | None = None,
 ) -> str:
-    """Send files in one commit; see [`publish_folder`]."""
+    """Send files in one commit, and delete those that match `owned` and are not among them; see [`publish_folder`]."""
     api = HfApi(token=token)
-    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     with explained(repo_id, revision):
         repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True).repo_id
         if private and not api.repo_info(repo_id, repo_type=repo_type).private:
@@ -170,9 +182,16 @@ def publish_files(
             )
         if revision is not None:
             api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
+        present = api.list_repo_files(repo_id, repo_type=repo_type, revision=revision)
+        missing = [name for name in present if name not in files]
+        stale = [name for name in missing if any(fnmatchcase(name, pattern) for pattern in owned)]
+        operations = [
+            *(CommitOperationAdd(name, content) for name, content in files.items()),
+            *map(CommitOperationDelete, stale),
+        ]
         message = "Upload with iap-pipelines"
         commit = api.create_commit(repo_id, operations, repo_type=repo_type, revision=revision, commit_message=message)
-    logger.info("%s: %d files published", repo_id, len(files))
+    logger.info("%s: %d files published, %d deleted", repo_id, len(files), len(stale))
     return commit.commit_url
 
 

@@ -30,21 +30,25 @@ _TRANSPOSE = {
 }
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
+def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
     """Read a picture, upright and in RGB.
 
     The orientation in EXIF is applied; what is transparent becomes white; 16-bit pictures are scaled to 8 bits. Of an
     animation it is the first picture, of a video the first frame that decodes cleanly.
+
+    Args:
+        path: the file.
+        max_pixels: a larger picture is refused before it is decoded.
 
     Raises:
         MediaError: for a file that is missing, neither picture nor video, damaged, or too large to decode.
     """
     check_file(path)
     try:
-        image = _open_picture(path)
+        image = _open_picture(path, max_pixels)
     except UnidentifiedImageError:
         try:
-            return _first_video_frame(path)
+            return _first_video_frame(path, max_pixels)
         except MediaError as error:
             raise MediaError(path, f"it is no picture, and as a video: {error.reason}") from error
     orientation = _orientation(image)
@@ -52,7 +56,7 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
 
 
-def _open_picture(path: str | os.PathLike[str]) -> Image.Image:
+def _open_picture(path: str | os.PathLike[str], max_pixels: int) -> Image.Image:
     with warnings.catch_warnings():
         # PIL warns above its limit and raises above twice that; the size is checked below, before decoding.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -62,11 +66,17 @@ def _open_picture(path: str | os.PathLike[str]) -> Image.Image:
             raise
         except Exception as error:
             raise _damaged(path, error) from error
-    if image.width * image.height > MAX_IMAGE_PIXELS:
-        reason = f"it has {image.width}x{image.height} pixels, the limit is {MAX_IMAGE_PIXELS} pixels"
+    try:
+        _check_size(path, image.width, image.height, max_pixels)
+    except MediaError:
         image.close()
-        raise MediaError(path, reason)
+        raise
     return image
+
+
+def _check_size(path: str | os.PathLike[str], width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise MediaError(path, f"it has {width}x{height} pixels, the limit is {max_pixels} pixels")
 
 
 def _load(path: str | os.PathLike[str], image: Image.Image) -> Image.Image:
@@ -102,10 +112,11 @@ def _to_rgb_image(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _first_video_frame(path: str | os.PathLike[str]) -> Image.Image:
+def _first_video_frame(path: str | os.PathLike[str], max_pixels: int) -> Image.Image:
     with open_container(path) as container:
         stream = video_stream(path, container)
         decoder = stream.codec_context
+        _check_size(path, decoder.width, decoder.height, max_pixels)
         clean = True
         for packet in container.demux(stream):
             try:

@@ -1,8 +1,9 @@
 """A benchmark from a folder of clips whose people are known (`iap_pipelines.data.clip_folder`)."""
 
 import logging
+import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ import yaml
 from PIL import Image
 
 from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry, read_clips, read_identities
-from iap_pipelines.evaluation.benchmark.schema import FILE_NAME, Benchmark, BenchmarkFolder, BenchmarkItem
+from iap_pipelines.evaluation.benchmark.schema import (
+    FILE_NAME,
+    NAME_PATTERN,
+    Benchmark,
+    BenchmarkFolder,
+    BenchmarkItem,
+)
 from iap_pipelines.media import MediaError, export_sound, read_video
 
 
@@ -85,7 +92,8 @@ def build_benchmark(
 
     Raises:
         FileNotFoundError: if ``dataset`` is no such folder.
-        ValueError: if ``output`` is not empty, or no clip of the split can be used.
+        ValueError: if ``output`` is not empty, no clip of the split can be used, or a name of a clip or person cannot
+            be that of a file.
     """
     if output.exists() and any(output.iterdir()):
         raise ValueError(f"`output` must be an empty folder or not exist, but {output} holds files.")
@@ -94,6 +102,7 @@ def build_benchmark(
     chosen = _choose(clips, identities, settings)
     if not chosen:
         raise ValueError(f"`split` {settings.split!r} of {dataset} has no clip whose people have references.")
+    _check_names([clip for _, clip in chosen])
     items = []
     for number, (group, clip) in enumerate(chosen):
         item = _item(group, clip, identities, output, settings, settings.seed + number)
@@ -146,6 +155,17 @@ def _has_references(identity: IdentityEntry | None) -> bool:
     return identity is not None and bool(identity.faces) and bool(identity.voices)
 
 
+def _check_names(clips: Sequence[ClipEntry]) -> None:
+    names = [("clip_id", clip.clip_id) for clip in clips]
+    names += [("identity", identity) for clip in clips for identity in clip.identities]
+    for key, name in names:
+        if not re.fullmatch(NAME_PATTERN, str(name)):
+            raise ValueError(
+                f"`{key}` {name!r} must be letters, digits, `.`, `_` and `-`, of which a letter or a digit is the "
+                "first: files are named after it."
+            )
+
+
 def _item(
     group: Group,
     clip: ClipEntry,
@@ -168,7 +188,9 @@ def _item(
             "identity": identity,
             "faces": faces if group.with_face else [],
             "voices": voices if group.with_voice else [],
-            "other_faces": _copy(identities[identity].faces[1:3], identity, output) if group.with_face else [],
+            "other_faces": _copy_references(identities[identity].faces[1:3], "face", identity, output, first=1)
+            if group.with_face
+            else [],
         }
         for identity, (faces, voices) in zip(clip.identities, pairs, strict=True)
     ]
@@ -184,12 +206,15 @@ def _item(
         "frame_rate": clip.frame_rate,
     }
     if settings.with_targets:
-        values["target"] = _copy([clip.path], "targets", output)[0]
+        values["target"] = _copy(clip.path, f"targets/{clip.clip_id}", output)
     return BenchmarkItem.model_validate(values)
 
 
-def _cross_pair(identity: IdentityEntry, output: Path) -> tuple[list[str], list[str]]:
-    return _copy(identity.faces[:1], identity.identity, output), _copy(identity.voices[:1], identity.identity, output)
+def _cross_pair(person: IdentityEntry, output: Path) -> tuple[list[str], list[str]]:
+    return (
+        _copy_references(person.faces[:1], "face", person.identity, output),
+        _copy_references(person.voices[:1], "voice", person.identity, output),
+    )
 
 
 def _in_pair(clip: ClipEntry, output: Path) -> tuple[list[str], list[str]]:
@@ -205,13 +230,13 @@ def _in_pair(clip: ClipEntry, output: Path) -> tuple[list[str], list[str]]:
     return [face.relative_to(output).as_posix()], [voice.relative_to(output).as_posix()]
 
 
-def _copy(paths: Iterable[Path], owner: str, output: Path) -> list[str]:
-    folder = output / ("targets" if owner == "targets" else f"references/{owner}")
-    folder.mkdir(parents=True, exist_ok=True)
-    names = []
-    for path in paths:
-        target = folder / path.name
-        if not target.exists():
-            shutil.copyfile(path, target)
-        names.append(target.relative_to(output).as_posix())
-    return names
+def _copy_references(paths: Sequence[Path], role: str, owner: str, output: Path, *, first: int = 0) -> list[str]:
+    """By role and number, which starts at ``first``: files of one person may have the same name."""
+    return [_copy(path, f"references/{owner}/{role}_{number}", output) for number, path in enumerate(paths, first)]
+
+
+def _copy(path: Path, stem: str, output: Path) -> str:
+    name = f"{stem}{path.suffix}"
+    (output / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, output / name)
+    return name

@@ -22,7 +22,8 @@ from iap_pipelines.types import StructuredCaption, Subject, caption_anchors
 
 FILE_NAME = "benchmark.yaml"
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Pairing = Literal["in_pair", "cross_pair"]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from iap_pipelines.evaluation.drawn_world.held_out import Gallery, Scene
 from iap_pipelines.evaluation.drawn_world.measuring import ClipMeasurement
 from iap_pipelines.evaluation.drawn_world.scores import best_offset, is_nearest, is_nearest_of_all, is_straight
-from iap_pipelines.evaluation.functional.intervals import Interval, bootstrap_mean
+from iap_pipelines.evaluation.functional.intervals import Interval, bootstrap_people
 from iap_pipelines.evaluation.functional.words import word_errors
 
 
@@ -209,14 +209,7 @@ def evaluate(measurements: Measurements, gallery: Gallery) -> list[Result]:
 
 def interval_of(values: Iterable[Value]) -> Interval | None:
     """Weighted mean with its interval over people; `None` without values."""
-    people: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for person, value, weight in values:
-        people[person].append((value, weight))
-    if not people:
-        return None
-    entries = [np.array(entry) for entry in people.values()]
-    means = np.array([np.average(entry[:, 0], weights=entry[:, 1]) for entry in entries])
-    return bootstrap_mean(means, np.array([entry[:, 1].sum() for entry in entries]), seed=SEED)
+    return bootstrap_people(values, seed=SEED)
 
 
 def cells(results: Sequence[Result]) -> list[list[str]]:

@@ -2,7 +2,12 @@
 
 from iap_pipelines.evaluation.functional.binding import Binding, binding
 from iap_pipelines.evaluation.functional.distributions import bootstrap_frechet, frechet_distance
-from iap_pipelines.evaluation.functional.intervals import Interval, bootstrap_mean, bootstrap_separation
+from iap_pipelines.evaluation.functional.intervals import (
+    Interval,
+    bootstrap_mean,
+    bootstrap_people,
+    bootstrap_separation,
+)
 from iap_pipelines.evaluation.functional.lip_sync import LipSync, SyncNetScores, lip_sync, syncnet_scores
 from iap_pipelines.evaluation.functional.separation import area_under_curve, equal_error_rate, equal_error_threshold
 from iap_pipelines.evaluation.functional.similarity import (
@@ -35,6 +40,7 @@ __all__ = [
     "binding",
     "bootstrap_frechet",
     "bootstrap_mean",
+    "bootstrap_people",
     "bootstrap_separation",
     "copy_paste",
     "equal_error_rate",

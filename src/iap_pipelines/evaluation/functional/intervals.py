@@ -1,6 +1,7 @@
-"""How sure a mean is: percentile bootstrap intervals over clips, seeded."""
+"""How sure a mean is: percentile bootstrap intervals over clips or people, seeded."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ NUM_RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
-    """A value and the ends of its 95 % interval; ``None`` where one sample says nothing about the spread."""
+    """A value and the ends of its 95 % interval; ``None`` where the samples say nothing about the spread."""
 
     value: float
     low: float | None
@@ -30,13 +31,14 @@ def bootstrap_mean(values: np.ndarray, weights: np.ndarray | None = None, *, see
         seed: of the resampling; same seed, same interval.
 
     Returns:
-        The mean and the ends of its 95 % interval; ``None`` for the ends with a single clip.
+        The mean and the ends of its 95 % interval; ``None`` for the ends with a single clip, or when all are equal:
+        no draw of them differs then, which does not make the mean certain.
 
     Raises:
         ValueError: for no value, one that is not finite, or weights that do not fit.
 
     >>> bootstrap_mean(np.array([1.0, 1.0]), seed=0)
-    Interval(value=1.0, low=1.0, high=1.0)
+    Interval(value=1.0, low=None, high=None)
     """
     values = np.asarray(values, np.float64)
     weights = np.ones_like(values) if weights is None else np.asarray(weights, np.float64)
@@ -46,11 +48,32 @@ def bootstrap_mean(values: np.ndarray, weights: np.ndarray | None = None, *, see
         raise ValueError("`weights` must have one entry of 0 or more per value, not all 0.")
     values, weights = values[weights > 0], weights[weights > 0]
     mean = float(np.average(values, weights=weights))
-    if len(values) < 2:
-        return Interval(mean, None, None)
     if np.ptp(values) == 0:
-        return Interval(mean, mean, mean)
+        return Interval(mean, None, None)
     return _interval(_weighted_mean, (values, weights), mean, paired=True, seed=seed)
+
+
+def bootstrap_people(values: Iterable[tuple[Hashable, float, float]], *, seed: int) -> Interval | None:
+    """Weighted mean over clips with an interval over people: whole people are drawn, since clips of one are alike.
+
+    Args:
+        values: of each clip, whom it is grouped by, the value, and its weight, above 0.
+        seed: of the resampling.
+
+    Returns:
+        As `bootstrap_mean`, with the mean of each person as one value; ``None`` without values.
+
+    >>> bootstrap_people([("ada", 1.0, 1.0), ("ada", 0.0, 1.0)], seed=0)
+    Interval(value=0.5, low=None, high=None)
+    """
+    people: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
+    for person, value, weight in values:
+        people[person].append((value, weight))
+    if not people:
+        return None
+    entries = [np.array(entry) for entry in people.values()]
+    means = np.array([np.average(entry[:, 0], weights=entry[:, 1]) for entry in entries])
+    return bootstrap_mean(means, np.array([entry[:, 1].sum() for entry in entries]), seed=seed)
 
 
 def bootstrap_separation(

@@ -13,7 +13,7 @@ def render_markdown(document: Document) -> str:
     parts = [
         f"# {document.title}",
         f"{len(document.results)} clips{f', {len(failed)} of them unreadable' if failed else ''}. "
-        "Means over clips with 95 % bootstrap intervals; ↑ higher is better, ↓ lower is better.",
+        "Means over clips with 95 % bootstrap intervals over people; ↑ higher is better, ↓ lower is better.",
         render_table(document.summaries),
     ]
     if document.groups:

@@ -51,7 +51,7 @@ def render_page(document: Document, clips: Sequence[ClipReference], folder: Path
     return (
         f"<!doctype html>\n<html lang=en><meta charset=utf-8><title>{title}</title>"
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>\n<h1>{title}</h1>\n"
-        f"<p>{len(document.results)} clips. Means over clips with 95&nbsp;% bootstrap intervals; "
+        f"<p>{len(document.results)} clips. Means over clips with 95&nbsp;% bootstrap intervals over people; "
         f"↑ higher is better, ↓ lower is better.</p>\n{_summary_table(document.summaries)}\n"
         f"<h2>Models</h2>\n<table>{models}</table>\n<h2>Clips</h2>\n" + "\n".join(sections) + "\n</html>\n"
     )
