@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--num-stills", type=int, default=5, help="pictures per person alone, to learn (%(default)s)")
     parser.add_argument("--num-views", type=int, default=3, help="reference pictures per person (%(default)s)")
     parser.add_argument("--num-pairs", type=int, default=3000, help="pictures of two people (%(default)s)")
+    parser.add_argument("--num-validation", type=int, default=16, help="of the people, to validate with (%(default)s)")
     parser.add_argument("--seed", type=int, default=901)
     args = parser.parse_args()
     config = StillsConfig(
@@ -22,6 +23,7 @@ def main() -> None:
         num_stills=args.num_stills,
         num_views=args.num_views,
         num_pairs=args.num_pairs,
+        num_validation=args.num_validation,
         seed=args.seed,
     )
     render_stills(args.output, config)

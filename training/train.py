@@ -33,6 +33,8 @@ def main() -> None:
     overrides = dict(entry.split("=", maxsplit=1) for entry in args.set)
     config = load_training_config(args.config, {key: yaml.safe_load(value) for key, value in overrides.items()})
     trainer = Trainer(config, publish=publish_folder)
+    if args.export_only and trainer.next_step == 0:
+        parser.error(f"--export-only needs a checkpoint, but there is none in {config.output}: train first")
     if args.export_only:
         trainer.export()
     else:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,3 +39,36 @@ def test_the_same_seed_gives_the_same_stills(folder, tmp_path):
     for line in (tmp_path / "clips.jsonl").read_text().splitlines():
         name = json.loads(line)["file"]
         assert np.array_equal(np.asarray(Image.open(tmp_path / name)), np.asarray(Image.open(folder / name)))
+
+
+@pytest.mark.parametrize("changes", [{"num_pairs": 4}, {"num_people": 5}, {"num_validation": 1}, {"seed": 1}])
+def test_pictures_of_other_settings_are_not_taken_for_these(folder, changes):
+    before = (folder / "clips.jsonl").read_text()
+    with pytest.raises(ValueError, match=rf"`folder` .*stills.json.*\({next(iter(changes))}\)"):
+        render_stills(folder, replace(CONFIG, **changes))
+    assert (folder / "clips.jsonl").read_text() == before
+
+
+def test_pictures_of_unknown_settings_are_refused(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "pair-00000.png").write_bytes(b"somebody")
+    with pytest.raises(ValueError, match="stills.json is missing"):
+        render_stills(tmp_path, CONFIG)
+
+
+def test_an_interrupted_folder_is_completed_with_whole_pictures(folder, tmp_path, monkeypatch):
+    def killed(image, path, **options):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Image.Image, "save", killed)
+        render_stills(tmp_path, CONFIG)
+    render_stills(tmp_path, CONFIG)
+    for picture in folder.glob("pictures/*.png"):
+        assert (tmp_path / "pictures" / picture.name).read_bytes() == picture.read_bytes()
+
+
+def test_somebody_is_left_to_learn_from():
+    with pytest.raises(ValueError, match="`num_validation` must be .*`num_people`=2, but got 2"):
+        StillsConfig(num_people=2, num_validation=2)

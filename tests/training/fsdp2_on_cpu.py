@@ -16,6 +16,8 @@ def enable() -> None:
     ) -> None:
         original(self, *args, fsdp_plugin=fsdp_plugin, **options)
         if fsdp_plugin is not None:
+            if self._mixed_precision != "no":
+                fsdp_plugin.set_mixed_precision(self._mixed_precision)
             sharded.update(distributed_type=DistributedType.FSDP, fsdp_plugin=fsdp_plugin)
         self._shared_state.update(sharded)  # every new instance begins with what the processes are
 

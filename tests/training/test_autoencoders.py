@@ -140,6 +140,8 @@ def test_a_killed_run_leaves_no_line_twice(tmp_path, cache):
     config = configure(tmp_path, cache, "audio_vae", "run")
     train_codec(config, stop_at=5)  # saved after 2, 4 and 5 steps
     latest_checkpoint(config.output / "checkpoints").unlink()  # as if killed after the fifth step
+    with open(config.output / "log.jsonl", "a", encoding="utf-8") as log:
+        log.write('{"step": 5, "mod')
     train_codec(config)
     assert [line["step"] for line in steps_of(config)] == [1, 2, 3, 4, 5, 6]
 
@@ -536,6 +538,18 @@ def test_clips_and_stills_become_a_cache_once(tmp_path):
     assert SpeechCache(tmp_path / "cache", "test").num_utterances == 1
     with pytest.raises(ValueError, match="`folder`"):
         cache_worlds(worlds, tmp_path / "cache", sampling_rate=16_000)
+
+
+def test_a_cache_appears_when_it_is_whole(tmp_path):
+    worlds, cache = [tmp_path / "world", tmp_path / "late"], tmp_path / "caches" / "cache"
+    write_tiny_world(worlds[0])
+    with pytest.raises(FileNotFoundError):
+        cache_worlds(worlds, cache, sampling_rate=16_000, clips_per_file=1)
+    assert not cache.exists() and any(cache.parent.rglob("*.np*"))
+    write_still(worlds[1], grey=240)
+    cache_worlds(worlds, cache, sampling_rate=16_000, clips_per_file=1)
+    assert FrameCache(cache, "train").num_clips == 3
+    assert list(cache.parent.iterdir()) == [cache]
 
 
 @pytest.mark.parametrize("patch_size, dim_mult", [(2, (1, 2, 2, 2)), (4, (1, 2, 2))])

@@ -1,12 +1,17 @@
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
+from pydantic import ValidationError
 
 from iap_pipelines import IAPPipeline, Subject
+from iap_pipelines.data.latent_store import LatentShardWriter, LatentStore
 from iap_pipelines.training.config import TrainingConfig
 from iap_pipelines.training.trainer import Trainer
 
@@ -91,7 +96,56 @@ def test_validation_shows_held_out_people(exporting, target, files):
     assert all(clip.split == "validation" for clip in trainer.validator.dataset.clips)
 
 
+@pytest.mark.parametrize(("target", "file"), [("frames", "faces.png"), ("clips", "clips.png")])
+def test_validation_shows_people_without_references(exporting, tmp_path, target, file):
+    path = Path(exporting["data"]["folder"]) / "identities.jsonl"
+    people = [json.loads(line) for line in path.read_text().splitlines()]
+    held_out = [person for person in people if person["split"] == "validation"]
+    held_out[0]["voices"] = []
+    for person in held_out[0 if target == "frames" else 1 :]:
+        person["faces"] = []
+    path.write_text("".join(json.dumps(person) + "\n" for person in people))
+    store = LatentStore(tmp_path / "latents")
+    faceless = {f"{person['identity']}/faces" for person in people if not person["faces"]}
+    LatentShardWriter(tmp_path / "latents", {}).write("all", {k: store.read(k) for k in store if k not in faceless})
+    stage = {"target": target, "trainable": ["video"]}
+    train(exporting | {"stage": stage, "data": exporting["data"] | {"num_subjects": [1]}})
+    assert (Path(exporting["output"]) / "validation" / "step_000002" / file).exists()
+
+
 def test_validation_leaves_training_as_it_was(exporting, tmp_path):
     looking, blind = train(exporting), train(exporting | {"output": str(tmp_path / "blind"), "validation": None})
     for name, parameter in looking.learning.items():
         assert torch.equal(parameter, blind.learning[name])
+
+
+def test_only_a_pipeline_is_replaced(exporting, tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    values = exporting | {"export": exporting["export"] | {"folder": str(folder)}}
+    trainer = Trainer(TrainingConfig.model_validate(values))
+    (folder / "notes.txt").write_text("mine")
+    for replace in (trainer.export, lambda: Trainer(TrainingConfig.model_validate(values))):
+        with pytest.raises(ValueError, match=r"`folder` of the export .* holds notes.txt"):
+            replace()
+    (folder / "notes.txt").unlink()
+    for _ in range(2):
+        trainer.export()
+    assert (folder / "model_index.json").exists()
+    assert not list(tmp_path.glob(".results*"))
+
+
+@pytest.mark.parametrize("folder", ["run", "run/../run", "."])
+def test_a_run_does_not_replace_its_own_folder(exporting, tmp_path, folder):
+    with pytest.raises(ValidationError, match="`export.folder` .* is replaced at every export"):
+        TrainingConfig.model_validate(exporting | {"export": exporting["export"] | {"folder": str(tmp_path / folder)}})
+
+
+def test_weights_that_never_learned_are_not_exported(exporting, repository, tmp_path, monkeypatch, capsys):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(exporting))
+    arguments = ["train.py", str(tmp_path / "config.yaml"), "--export-only"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(repository / "training" / "train.py"), run_name="__main__")
+    assert "--export-only needs a checkpoint" in capsys.readouterr().err
+    assert not (Path(exporting["output"]) / "pipeline").exists()

@@ -54,6 +54,15 @@ def test_a_new_adapter_changes_nothing(lora_values):
     torch.testing.assert_close(adapted.model(*adapted.steps[0][0]), plain.model(*plain.steps[0][0]))
 
 
+def test_a_step_without_references_is_taken(lora_values):
+    lora_values["data"] = lora_values["data"] | {"dropout": {"identity": 1.0}}
+    lora_values["optimization"] = lora_values["optimization"] | {"batch_size": 1}
+    trainer = make_trainer(lora_values)
+    losses = trainer.train_step(0, trainer.steps[0])
+    assert losses["grad_norm"] == 0 and losses["video_loss"] > 0
+    assert all(parameter.isfinite().all() for parameter in trainer.learning.values())
+
+
 def test_gradient_checkpointing_changes_nothing(lora_values):
     losses = []
     for name, saves_memory in (("plain", False), ("thrifty", True)):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from iap_pipelines import IAPPipeline, Subject, export_to_av
 from iap_pipelines.cli import main
-from iap_pipelines.data.clip_folder import read_clips
+from iap_pipelines.data.clip_folder import read_clips, read_identities
 from iap_pipelines.pipelines.fingerprint import LEARNED_ON, model_fingerprint
 from iap_pipelines.training.config import load_training_config
 from iap_pipelines.training.identity import identity_config
@@ -62,6 +62,34 @@ def test_clips_become_a_folder_to_train_on(base, clips, tmp_path):
     for clip in read_clips(tmp_path / "data"):
         assert (clip.height, clip.width, clip.num_frames, clip.frame_rate) == (32, 64, 5, 12.5)
         assert clip.path.exists()
+
+
+def test_origins_are_kept_and_references_that_cannot_be_read_are_left_out(base, clips, tmp_path):
+    world, output = tmp_path / "world", tmp_path / "output"
+    world.mkdir()
+    (world / "broken.png").write_bytes(b"no picture")
+    size = {"height": 48, "width": 80, "num_frames": 20, "frame_rate": 25.0}
+    lines = [
+        {"clip_id": name, "file": str(clips / f"{name}.mp4"), "split": "train", "cut_from": f"film-{name}"}
+        | {"subjects": [{"identity": "ada"}], "caption": CAPTION}
+        | size
+        for name in "0123"
+    ]
+    person = {
+        "identity": "ada",
+        "split": "train",
+        "faces": ["broken.png", *(str(clips / "faces" / f"{index}.png") for index in range(2))],
+        "face_clips": ["film-9", "film-0", "film-1"],
+        "voices": [str(clips / "voices" / name) for name in ("a.mp3", "b.m4a")],
+        "voice_clips": ["film-9", "film-2"],
+    }
+    (world / "clips.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (world / "identities.jsonl").write_text(json.dumps(person) + "\n")
+    prepare_personal_clips(find_clips(world), base, "ada", output)
+    assert [clip.cut_from for clip in read_clips(output / "data")] == ["film-0", "film-1", "film-2"]
+    ada = read_identities(output / "data")["ada"]
+    assert ([path.name for path in ada.faces], ada.face_clips) == (["0.png", "1.png"], ("film-0", "film-1"))
+    assert ([path.name for path in ada.voices], ada.voice_clips) == (["b.m4a"], ("film-2",))
 
 
 def test_an_adapter_from_the_command_line(base, clips, tmp_path, capsys, caplog):

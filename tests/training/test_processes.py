@@ -84,6 +84,18 @@ def test_two_processes_train_like_one(shared_values, is_sharded):
 
 
 @pytest.mark.slow
+def test_sharded_bf16_rounds_no_more_than_bf16_of_one_process(shared_values):
+    values = with_steps(shared_values, 2)
+    values["optimization"] = values["optimization"] | {"mixed_precision": "bf16"}
+    alone, together = renamed(values, "alone"), renamed(values, "together")
+    Run(alone).wait()
+    Run(together, num_processes=2, is_sharded=True).wait()
+    for line, expected in zip(metrics(together), metrics(alone), strict=True):
+        for name in ("video_loss", "audio_loss", "motion_loss", "exchange_loss"):
+            assert line[name] == pytest.approx(expected[name], rel=2e-3), (line["step"], name)
+
+
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_another_number_of_processes(shared_values):
     alone, changing = renamed(shared_values, "alone"), renamed(shared_values, "changing")
     Run(alone).wait()

@@ -1,3 +1,5 @@
+import string
+
 import pytest
 
 from iap_pipelines.training.tokenizer import build_tokenizer
@@ -25,6 +27,22 @@ def test_known_words_and_anchors_are_one_token_each(tokenizer):
 def test_unknown_words_are_spelled(tokenizer):
     assert tokenizer.tokenize("zebra") == ["z", "##e", "##b", "##r", "##a"]
     assert tokenizer.unk_token not in tokenizer.tokenize("Café? 12 & 3!")[:3]
+
+
+def test_words_with_accents_and_in_other_scripts_are_known():
+    tokenizer = build_tokenizer(["Scene: café. <S1>: left, мой 안녕.", "„Café…“"])
+    for word in ("café", "CAFE", "мой", "안녕"):
+        assert len(tokenizer.tokenize(word)) == 1
+    for text in ("омй", "녕안", "„cafés…“"):
+        assert tokenizer.unk_token not in tokenizer.tokenize(text)
+
+
+def test_captions_in_ascii_add_words_alone(tokenizer):
+    characters = sorted(string.ascii_lowercase + string.digits + string.punctuation)
+    words = "apple beach green hair left man red room says scene with woman".split()
+    expected = ["<pad>", "</s>", "<unk>", "<S1>", "<S2>", "<S3>", "<S4>", *characters]
+    expected += [*(f"##{character}" for character in characters), *words]
+    assert tokenizer.get_vocab() == {entry: index for index, entry in enumerate(expected)}
 
 
 def test_every_caption_ends_once(tokenizer):

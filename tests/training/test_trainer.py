@@ -204,6 +204,20 @@ def test_a_run_that_is_told_to_stop_exports_there_and_continues_to_the_bit(expor
         make_trainer(values).run(stop_at=0)
 
 
+def test_a_resumed_run_keeps_its_moments_and_takes_new_settings(config_values):
+    first = run(config_values, optimization={"steps": 2})
+    settings = {"learning_rate": 5e-4, "weight_decay": 0.5, "betas": (0.8, 0.9)}
+    resumed = make_trainer(config_values, optimization=settings)
+    assert resumed.next_step == 2
+    groups = resumed._plain_optimizer.param_groups
+    assert {(group["base_lr"], tuple(group["betas"])) for group in groups} == {(5e-4, (0.8, 0.9))}
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.5}
+    for name, parameter in resumed.learning.items():
+        moments = resumed._plain_optimizer.state[parameter]
+        for key, moment in first._plain_optimizer.state[first.learning[name]].items():
+            assert moments[key].equal(moment)
+
+
 def test_a_checkpoint_is_written_once_where_a_run_stops(exporting, monkeypatch):
     saved, save = [], Trainer.save
     monkeypatch.setattr(Trainer, "save", lambda trainer: (saved.append(trainer.next_step), save(trainer)))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry, read_clips, read_identities
 from iap_pipelines.data.latent_store import LatentShardWriter
+from iap_pipelines.identity_card import file_digest
 from iap_pipelines.media import read_audio, read_image, read_video
 from iap_pipelines.types import AudioSamples, VideoFrames
 
@@ -95,29 +96,34 @@ def precompute_latents(
 
     Args:
         folder: of clips; see [`read_clips`].
-        output: folder of shards; those that exist are kept, so that an interrupted run continues.
+        output: folder of shards; those that hold everything they should are kept, so that an interrupted run continues
+            and a folder may grow.
         settings: what to encode, and with what.
         device: where the codecs run.
 
     Raises:
-        ValueError: if `output` was begun with other settings.
+        ValueError: if `output` was begun with other settings, or with codecs that were trained again since.
     """
     codecs = Path(settings.codecs)
     encoder = LatentEncoder(
         vae=AutoencoderKLWan.from_pretrained(codecs / "vae").to(device).eval() if settings.with_video else None,
         audio_vae=MMAudioVAE.from_pretrained(codecs / "audio_vae").to(device).eval() if settings.with_audio else None,
     )
-    writer = LatentShardWriter(output, {"codecs": settings.codecs, "frames_per_clip": settings.frames_per_clip})
+    writer = LatentShardWriter(
+        output,
+        {"codecs": settings.codecs, "frames_per_clip": settings.frames_per_clip},
+        {name: _digest(codecs / name) for name in ("vae", "audio_vae") if getattr(encoder, name) is not None},
+    )
     kinds = "_".join(kind for kind, wanted in (("video", encoder.vae), ("audio", encoder.audio_vae)) if wanted)
     for name, identities in _shards(
         f"identities_{kinds}", list(read_identities(folder).values()), settings.shard_size
     ):
-        if not writer.has(name):
+        if not writer.has(name, [key for identity in identities for key in _identity_keys(encoder, identity)]):
             tensors = [_encode_identity(encoder, identity) for identity in identities]
             writer.write(name, {key: value for entry in tensors for key, value in entry.items()})
             logger.info("wrote %s", name)
     for name, clips in _shards(f"clips_{kinds}", read_clips(folder), settings.shard_size):
-        if not writer.has(name):
+        if not writer.has(name, [key for clip in clips for key in _clip_keys(encoder, clip)]):
             tensors = [_encode_clip(encoder, clip, settings.frames_per_clip) for clip in clips]
             writer.write(name, {key: value for entry in tensors for key, value in entry.items()})
             logger.info("wrote %s", name)
@@ -126,6 +132,26 @@ def precompute_latents(
 def _shards(name: str, entries: Sequence[Entry], size: int) -> Iterator[tuple[str, Sequence[Entry]]]:
     for index, start in enumerate(range(0, len(entries), size)):
         yield f"{name}_{index:05d}", entries[start : start + size]
+
+
+def _digest(codec: Path) -> str:
+    return " ".join(file_digest(path) for path in sorted(codec.glob("*.safetensors")))
+
+
+def _identity_keys(encoder: LatentEncoder, identity: IdentityEntry) -> list[str]:
+    """What [`_encode_identity`] makes."""
+    kinds = ["faces"] if encoder.vae is not None and identity.faces else []
+    if encoder.audio_vae is not None:
+        kinds += [f"voice_{index}" for index in range(len(identity.voices))]
+    return [f"{identity.identity}/{kind}" for kind in kinds]
+
+
+def _clip_keys(encoder: LatentEncoder, clip: ClipEntry) -> list[str]:
+    """What [`_encode_clip`] makes."""
+    if clip.num_frames == 1:
+        return [f"{clip.clip_id}/frames"]
+    kinds = ["video", "frames"] if encoder.vae is not None else []
+    return [f"{clip.clip_id}/{kind}" for kind in (*kinds, *(["audio"] if encoder.audio_vae is not None else []))]
 
 
 def _encode_identity(encoder: LatentEncoder, identity: IdentityEntry) -> dict[str, Tensor]:

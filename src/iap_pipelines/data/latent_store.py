@@ -7,7 +7,7 @@ Everything is as the transformer sees it: normalised, float16.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +27,41 @@ class LatentShardWriter:
     Args:
         folder: where the shards go; made if needed.
         settings: what the latents depend on (codecs, sizes). A folder that was begun with other settings is refused.
+        digests: of the codecs' weights by name; `None` tells none. A folder with other ones is refused; those that it
+            lacks are added.
 
     Raises:
-        ValueError: if the folder holds latents of other settings.
+        ValueError: if the folder holds latents of other settings or weights.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], digests: Mapping[str, str] | None = None) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / STORE_FILE
-        if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(settings)):
+        found = json.loads(path.read_text()) if path.exists() else dict(settings)
+        known = found.pop("digests", {})
+        if found != json.loads(json.dumps(settings)):
             raise ValueError(
                 f"`folder` {folder} holds latents made with other settings ({path.read_text().strip()}). Give another "
                 "folder, or delete this one."
             )
-        path.write_text(json.dumps(settings, indent=2) + "\n")
+        digests = digests or {}
+        changed = sorted(name for name, digest in digests.items() if known.get(name, digest) != digest)
+        if changed:
+            raise ValueError(
+                f"`folder` {folder} holds latents of codecs with other weights ({', '.join(changed)}): they were "
+                "trained again since. Give another folder, or delete this one."
+            )
+        known |= digests
+        path.write_text(json.dumps(found | ({"digests": known} if known else {}), indent=2) + "\n")
 
-    def has(self, name: str) -> bool:
-        """Whether the shard `name` was written before."""
-        return (self.folder / f"{name}.safetensors").exists()
+    def has(self, name: str, keys: Collection[str] = ()) -> bool:
+        """Whether the shard `name` was written before, with all of `keys`."""
+        path = self.folder / f"{name}.safetensors"
+        if not path.exists():
+            return False
+        with safe_open(path, framework="pt") as file:
+            return set(keys) <= set(file.keys())
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write the shard `name`, as float16."""

@@ -5,7 +5,8 @@ clip with speech costs a second.
 """
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +22,17 @@ from iap_pipelines.synthetic.scenes import SCENES, SIDES, place
 from iap_pipelines.types import StructuredCaption, SubjectDescription
 
 
+SETTINGS_FILE = "stills.json"
+
+
 @dataclass(frozen=True, kw_only=True)
 class StillsConfig:
-    """What a folder of stills is made from."""
+    """
+    What a folder of stills is made from.
+
+    Raises:
+        ValueError: if nobody is left to learn from.
+    """
 
     num_people: int
     num_stills: int = 5
@@ -39,6 +48,13 @@ class StillsConfig:
     size: int = 96
     """Height of the pictures in pixels; pairs are a third wider."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.num_validation < self.num_people:
+            raise ValueError(
+                f"`num_validation` must be from 0 to less than `num_people`={self.num_people}, but got "
+                f"{self.num_validation}."
+            )
+
 
 class _Drawn(NamedTuple):
     scene: str
@@ -53,9 +69,13 @@ def render_stills(folder: Path, config: StillsConfig) -> None:
     Args:
         folder: of the result; pictures that exist are kept.
         config: what to draw.
+
+    Raises:
+        ValueError: if `folder` holds pictures of other settings.
     """
     folder = Path(folder)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    _claim(folder, config)
     # Look-alikes are welcome here: telling them apart is what is to be learned.
     people = draw_people(config.num_people, config.seed, max_likeness=1.0)
     identities, clips = [], []
@@ -66,6 +86,24 @@ def render_stills(folder: Path, config: StillsConfig) -> None:
     clips += [_draw_pair(folder, people, number, config) for number in range(config.num_pairs)]
     for name, entries in (("identities", identities), ("clips", clips)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def _claim(folder: Path, config: StillsConfig) -> None:
+    """Write down the settings, or refuse a folder with pictures of others: who is in a file depends on them."""
+    path = folder / SETTINGS_FILE
+    mine = asdict(config)
+    if path.exists() or any((folder / "pictures").iterdir()):
+        found = json.loads(path.read_text()) if path.exists() else {}
+        different = sorted(key for key in mine.keys() | found.keys() if mine.get(key) != found.get(key))
+        if different:
+            raise ValueError(
+                f"`folder` {folder} holds stills whose {SETTINGS_FILE} is missing or says otherwise "
+                f"({', '.join(different)}): give another folder or the same settings."
+            )
+        return
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(mine, indent=1))
+    os.replace(temporary, path)
 
 
 def _draw_alone(folder: Path, person: Person, index: int, config: StillsConfig) -> tuple[dict, list[dict]]:
@@ -126,7 +164,9 @@ def _draw(path: Path, people: list[Person], generator: np.random.Generator, size
     width = _width(len(people), size)
     actors = [_act(person, position, len(people), width, size, generator) for position, person in enumerate(people)]
     if not path.exists():
-        Image.fromarray(render(actors, scene, size, width, light)).save(path)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        Image.fromarray(render(actors, scene, size, width, light)).save(temporary, format="PNG")
+        os.replace(temporary, path)
     return _Drawn(scene, [[round(edge, 2) for edge in face_box(actor)] for actor in actors])
 
 

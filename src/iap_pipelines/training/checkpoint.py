@@ -130,14 +130,27 @@ def split_optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, T
 def load_optimizer_state(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> None:
-    """Put back what `split_optimizer_state` took; the optimizer must hold the same parameters in the same order."""
+    """
+    Put back the moments that `split_optimizer_state` took. Learning rates, decays and betas stay the optimizer's own.
+
+    Args:
+        optimizer: of the same parameters in the same groups.
+        tensors: first result of `split_optimizer_state`.
+        state: second result of `split_optimizer_state`.
+
+    Raises:
+        ValueError: if the groups hold other parameters.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    if [group["params"] for group in groups] != [group["params"] for group in state["param_groups"]]:
+        raise ValueError("`optimizer` must have the groups of the checkpoint, but they hold other parameters.")
     entries: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         index, entry = name.split(_SEPARATOR, maxsplit=1)
         entries.setdefault(int(index), {})[entry] = tensor
     for index, scalars in state["scalars"].items():
         entries.setdefault(int(index), {}).update(scalars)
-    optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
 
 
 def random_state(generators: Mapping[str, torch.Generator]) -> dict[str, Tensor]:

@@ -462,6 +462,16 @@ class TrainingConfig(StrictModel):
             raise ValueError("`lora` adapts a `pretrained` model and writes the adapter alone: leave out `export`.")
         return self
 
+    @model_validator(mode="after")
+    def _check_export_folder(self) -> Self:
+        if self.export is not None and self.export.folder is not None:
+            if Path(self.output).resolve().is_relative_to(Path(self.export.folder).resolve()):
+                raise ValueError(
+                    f"`export.folder` {self.export.folder!r} is replaced at every export, so `output` {self.output!r} "
+                    "must not be that folder or lie in it: give another one."
+                )
+        return self
+
 
 def load_training_config(path: Path, overrides: dict[str, Any] | None = None) -> TrainingConfig:
     """

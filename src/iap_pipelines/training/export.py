@@ -63,10 +63,14 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
 
     Args:
         pipeline: whose parts stay as they are.
-        folder: of the result.
+        folder: of the result; see [`check_replaceable`].
         dtype: of the stored weights.
+
+    Raises:
+        ValueError: if `folder` holds something else.
     """
     folder = Path(folder)
+    check_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     # Copies are converted: parameters that change their dtype and back lose the hooks by which DDP adds up gradients.
@@ -80,9 +84,29 @@ def export_pipeline(pipeline: IAPPipeline, folder: Path, dtype: torch.dtype) -> 
     stored.save_pretrained(partial, safe_serialization=True)
     _forget_origins(partial)
     os.chmod(partial, 0o755)
-    if folder.exists():
-        shutil.rmtree(folder)
+    old = partial.with_name(f"{partial.name}.old")
+    if folder.exists():  # set aside whole: what a kill leaves of a pipeline would not be replaceable
+        os.replace(folder, old)
     os.replace(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def check_replaceable(folder: Path) -> None:
+    """
+    Make sure that nothing but a pipeline is lost when a folder is replaced.
+
+    Args:
+        folder: that need not exist.
+
+    Raises:
+        ValueError: if it holds anything but a pipeline.
+    """
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if names and "model_index.json" not in names:
+        raise ValueError(
+            f"`folder` of the export is replaced, so it must be empty or hold a pipeline (model_index.json), but "
+            f"{folder} holds {', '.join(names[:3])}. Give another one as `export.folder`, or delete it."
+        )
 
 
 def _forget_origins(folder: Path) -> None:

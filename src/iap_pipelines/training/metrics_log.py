@@ -19,18 +19,24 @@ class MetricsLog:
     def __init__(self, path: Path, next_step: int) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in self._lines() if json.loads(line)["step"] < next_step]
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        partial.write_text("".join(kept))
-        os.replace(partial, self.path)
+        drop_lines(self.path, next_step)
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Write the values of one step."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
-    def _lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        # The line that was being written when the run was killed has no end.
-        return [line for line in self.path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+def drop_lines(path: Path, next_step: int) -> None:
+    """
+    Drop what a killed run logged after its last checkpoint, and the line that it was writing, which has no end.
+
+    Args:
+        path: of JSON lines with a `step` each; made if needed.
+        next_step: lines from this step on are dropped.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < next_step]
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    os.replace(partial, path)

@@ -113,9 +113,14 @@ def _describe_data(config: TrainingConfig, clips: Sequence[ClipEntry]) -> str:
     sizes = sorted({f"{clip.width}x{clip.height}" for clip in clips})
     seconds = sum(clip.num_frames / clip.frame_rate for clip in clips if clip.num_frames > 1)
     length = f", {seconds / 60:.1f} minutes in all" if seconds else ""
+    references = (
+        "were cut from the clip that was learned"
+        if config.data.references == "target"
+        else "come from elsewhere than the clip that was learned, but for people who have none from elsewhere"
+    )
     return (
         f"Split `{config.data.split}` of `{config.data.folder}`: {len(clips)} clips of {len(people)} people in "
-        f"{', '.join(sizes)} pixels{length}. References were never taken from the clip that was learned."
+        f"{', '.join(sizes)} pixels{length}. References {references}."
     )
 
 
@@ -167,9 +172,10 @@ def _loss_table(metrics: Sequence[Mapping[str, float]]) -> dict[str, str]:
     names = sorted({name for line in metrics for name in line if name.endswith("_loss")})
     count = min(_NUM_ROWS, len(metrics))
     chosen = [metrics[round(i * (len(metrics) - 1) / max(1, count - 1))] for i in range(count)]
-    rows = [
-        "| " + " | ".join([str(line["step"] + 1), *(f"{line[name]:.4f}" for name in names)]) + " |" for line in chosen
+    cells = [
+        [str(line["step"] + 1), *(f"{line[name]:.4f}" if name in line else "" for name in names)] for line in chosen
     ]
+    rows = [f"| {' | '.join(row)} |" for row in cells]
     return {
         "loss_names": " | ".join(name.replace("_", " ") for name in names),
         "loss_rule": "|".join("---" for _ in names),

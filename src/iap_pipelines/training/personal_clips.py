@@ -6,7 +6,7 @@ F frames, H height, W width.
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -44,11 +44,17 @@ class FoundClips:
         clips: video files and their captions.
         faces: pictures.
         voices: recordings.
+        cut_from: per clip, as in [`ClipEntry`]; empty if all are whole.
+        face_clips: as in [`IdentityEntry`].
+        voice_clips: as in [`IdentityEntry`].
     """
 
     clips: tuple[tuple[Path, str], ...]
     faces: tuple[Path, ...]
     voices: tuple[Path, ...]
+    cut_from: tuple[str | None, ...] = ()
+    face_clips: tuple[str | None, ...] = ()
+    voice_clips: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,8 @@ def prepare_personal_clips(found: FoundClips, base: str, name: str, output: Path
     unused = dict.fromkeys(("transformer", "text_encoder", "tokenizer", "vocoder"))
     pipe = IAPPipeline.from_pretrained(base, dtype=torch.float32, **unused)
     preparation = _Preparation(pipe, name)
-    entries = list(preparation.encode_clips(found.clips))
-    num_faces = preparation.encode_references(found)
+    entries = list(preparation.encode_clips(found))
+    faces, voices = preparation.encode_faces(found.faces), preparation.encode_voices(found.voices)
     if not entries or not preparation.has_references:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in preparation.rejected[:3])
         raise ValueError(f"`clips` holds nothing to learn from: {len(entries)} clips are usable. {reasons}")
@@ -137,8 +143,10 @@ def prepare_personal_clips(found: FoundClips, base: str, name: str, output: Path
     data.mkdir(parents=True, exist_ok=True)
     _write_lines(data / "clips.jsonl", [_as_line(*pair) for pair in zip(entries, splits, strict=True)])
     references = {
-        "faces": [str(path.resolve()) for path in found.faces],
-        "voices": [str(path.resolve()) for path in found.voices],
+        "faces": [str(found.faces[index].resolve()) for index in faces],
+        "voices": [str(found.voices[index].resolve()) for index in voices],
+        "face_clips": [found.face_clips[index] for index in faces if found.face_clips],
+        "voice_clips": [found.voice_clips[index] for index in voices if found.voice_clips],
     }
     _write_lines(data / "identities.jsonl", [{"identity": name, "split": "train"} | references])
     _write_lines(
@@ -147,7 +155,7 @@ def prepare_personal_clips(found: FoundClips, base: str, name: str, output: Path
     return PersonalClips(
         num_clips=len(entries) - num_held_out,
         num_held_out=num_held_out,
-        num_faces=num_faces,
+        num_faces=len(faces),
         max_voice_latents=pipe.geometry.voice_latents(round(pipe.config.max_voice_seconds * pipe.sampling_rate)),
         caption_length=pipe.config.max_sequence_length,
         voice_guidance_scale=pipe.config.voice_guidance_scale,
@@ -168,32 +176,37 @@ class _Preparation:
     def has_references(self) -> bool:
         return {f"{self.name}/faces", f"{self.name}/voice_0"} <= self.tensors.keys()
 
-    def encode_clips(self, clips: Sequence[tuple[Path, str]]) -> Iterator[ClipEntry]:
-        for index, (path, caption) in enumerate(clips):
+    def encode_clips(self, found: FoundClips) -> Iterator[ClipEntry]:
+        cut_from = found.cut_from or (None,) * len(found.clips)
+        for index, ((path, caption), origin) in enumerate(zip(found.clips, cut_from, strict=True)):
             try:
-                yield self._encode_clip(f"clip-{index:03d}", path, caption)
+                yield replace(self._encode_clip(f"clip-{index:03d}", path, caption), cut_from=origin)
             except (MediaError, ValueError) as error:
                 self._reject(path, error)
 
-    def encode_references(self, found: FoundClips) -> int:
-        """Returns how many faces could be used."""
-        images = []
-        for path in found.faces:
+    def encode_faces(self, paths: Sequence[Path]) -> list[int]:
+        """Returns the indices of those that could be used."""
+        images = {}
+        for index, path in enumerate(paths):
             try:
-                images.append(read_image(path))
+                images[index] = read_image(path)
             except MediaError as error:
                 self._reject(path, error)
         if images:
             with torch.no_grad():
-                self.tensors[f"{self.name}/faces"] = self.pipe.encode_faces(images).cpu()
-        voices = []
-        for path in found.voices:
+                self.tensors[f"{self.name}/faces"] = self.pipe.encode_faces(list(images.values())).cpu()
+        return list(images)
+
+    def encode_voices(self, paths: Sequence[Path]) -> list[int]:
+        """Returns the indices of those that could be used."""
+        voices = {}
+        for index, path in enumerate(paths):
             try:
-                voices.append(self.encoder.encode_audio(read_audio(path)))
+                voices[index] = self.encoder.encode_audio(read_audio(path))
             except MediaError as error:
                 self._reject(path, error)
-        self.tensors |= {f"{self.name}/voice_{index}": voice for index, voice in enumerate(voices)}
-        return len(images)
+        self.tensors |= {f"{self.name}/voice_{number}": voice for number, voice in enumerate(voices.values())}
+        return list(voices)
 
     def _encode_clip(self, clip_id: str, path: Path, caption: str) -> ClipEntry:
         if len(StructuredCaption.parse(caption).subjects) != 1:
@@ -245,8 +258,15 @@ def _find_entries(folder: Path, identity: str | None) -> FoundClips:
     if identity not in people:
         raise ValueError(f"`identity` {identity!r} has no clips alone in {folder}; {', '.join(people[:3])}, ... do.")
     person = read_identities(folder)[identity]
-    chosen = tuple((clip.path, clip.caption) for clip in clips if clip.identities == (identity,))
-    return FoundClips(chosen, person.faces, person.voices)
+    chosen = [clip for clip in clips if clip.identities == (identity,)]
+    return FoundClips(
+        tuple((clip.path, clip.caption) for clip in chosen),
+        person.faces,
+        person.voices,
+        tuple(clip.cut_from for clip in chosen),
+        person.face_clips,
+        person.voice_clips,
+    )
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
@@ -264,6 +284,7 @@ def _as_line(clip: ClipEntry, split: str) -> dict[str, object]:
         "frame_rate": clip.frame_rate,
         "subjects": [{"identity": clip.identities[0]}],
         "caption": clip.caption,
+        "cut_from": clip.cut_from,
     }
 
 

@@ -11,7 +11,7 @@ from iap_pipelines.data.clip_folder import ClipEntry
 from iap_pipelines.identity_card import CONSENT_FILE
 from iap_pipelines.pipelines.pipeline_iap import IAPPipeline
 from iap_pipelines.training.config import TrainingConfig
-from iap_pipelines.training.export import build_pipeline, export_pipeline
+from iap_pipelines.training.export import build_pipeline, check_replaceable, export_pipeline
 from iap_pipelines.training.lora import save_adapter
 from iap_pipelines.training.model_card import RunFacts, read_metrics, write_model_card
 from iap_pipelines.training.training_model import IAPTrainingModel
@@ -36,7 +36,7 @@ class RunResults:
         publish: uploads a folder to a repository; needed if the config says `push_to_hub`.
 
     Raises:
-        ValueError: if it is needed and not there.
+        ValueError: if it is needed and not there, or if the folder of a pipeline holds something else.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class RunResults:
             )
         output = Path(config.output)
         self.folder = Path(self.settings.folder or output / ("pipeline" if config.lora is None else "lora"))
+        if config.lora is None:
+            check_replaceable(self.folder)
         self._metrics = output / METRICS_FILE
 
     def pipeline(self, model: IAPTrainingModel) -> IAPPipeline:

@@ -14,6 +14,7 @@ import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch import Tensor
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
@@ -132,7 +133,8 @@ class Trainer:
             synced = nullcontext() if is_last else self.accelerator.no_sync(self.wrapped)
             with synced, fast_attention(self.accelerator):
                 batch, noise = move_to_device(micro_batch, self.accelerator.device)
-                losses = self._weighted(self.wrapped(batch, noise))
+                with self.accelerator.autocast():  # which FSDP2 does without otherwise
+                    losses = self._weighted(self.wrapped(batch, noise))
                 self.accelerator.backward(sum(losses.values()) / len(micro_batches))
             for name, loss in losses.items():
                 totals[name] = totals.get(name, 0) + loss.detach() / len(micro_batches)
@@ -259,7 +261,8 @@ class Trainer:
             micro_batch_size=settings.micro_batch_size,
             rank=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
-            pads_references=self._is_sharded,
+            # An adapter of references would have no gradient where a micro-batch has none.
+            pads_references=self._is_sharded or self.model.reference_adapter is not None,
         )
         self.results = None
         if self.config.export is not None or self.config.lora is not None:
@@ -418,5 +421,11 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     if accelerator.mixed_precision not in ("no", "bf16"):
         raise ValueError(
             f"`mixed_precision` must be 'no' or 'bf16', but the launcher asks for {accelerator.mixed_precision!r}."
+        )
+    if accelerator.is_fsdp2 and accelerator.mixed_precision == "bf16":
+        # accelerate's policy casts inputs and outputs, too: noise levels, targets and losses would be rounded. Here
+        # weights come in bf16, autocast does the rest as with DDP, and gradients add up in float32.
+        accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
     return accelerator

@@ -95,7 +95,7 @@ class Validator:
             shift = self.config.export.flow_shift
             video, audio = sample_latents(model, batch, settings.num_inference_steps, shift, settings.seed)
             if video is not None:
-                rows = [_single_faces(batch), batch.video[:, :, 0], video[:, :, 0]]
+                rows = [*_single_faces(batch), batch.video[:, :, 0], video[:, :, 0]]
                 _sheet([_decode_pictures(pipeline, latents) for latents in rows]).save(folder / "faces.png")
             if audio is not None:
                 for name, latents in (("true", batch.audio), ("sample", audio)):
@@ -125,7 +125,10 @@ class Validator:
             adapter = None if lora is None or lora.binding == "everything" else lora.name
             output = pipeline(
                 clip.caption,
-                subjects=[Subject(person.faces[0], person.voices[0], adapter=adapter) for person in people],
+                subjects=[
+                    Subject(next(iter(person.faces), None), next(iter(person.voices), None), adapter=adapter)
+                    for person in people
+                ],
                 height=clip.height,
                 width=clip.width,
                 num_frames=clip.num_frames,
@@ -136,7 +139,7 @@ class Validator:
             path = folder / f"sample_{number}.mp4"
             rates = {"frame_rate": clip.frame_rate, "sampling_rate": pipeline.sampling_rate}
             export_to_av(output.frames[0], output.audio[0], path, provenance=output.provenance[0], **rates)
-            references = [np.array(Image.open(person.faces[0]).convert("RGB")) for person in people]
+            references = [np.array(Image.open(p.faces[0]).convert("RGB")) for p in people if p.faces]
             frames = (output.frames[0][:: max(1, clip.num_frames // 6)] * 255).round().astype(np.uint8)
             stills.append((references, frames))
         _strips(stills).save(folder / "clips.png")
@@ -164,8 +167,10 @@ def _to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     return batch._replace(**moved, identity=identity)
 
 
-def _single_faces(batch: TrainingBatch) -> Tensor:
-    return batch.identity.face_latents[:, 0]
+def _single_faces(batch: TrainingBatch) -> list[Tensor]:
+    """The first face of every sample; nothing if nobody has one."""
+    identity = batch.identity
+    return [] if identity is None or identity.face_latents is None else [identity.face_latents[:, 0]]
 
 
 def _decode_pictures(pipeline: IAPPipeline, latents: Tensor) -> np.ndarray:

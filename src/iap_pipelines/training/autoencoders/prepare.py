@@ -1,6 +1,8 @@
 """From clips and stills on disk to the cache that the codecs are trained on."""
 
 import json
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +21,8 @@ def cache_worlds(
 
     Args:
         worlds: written by `iap synthesize` or `training/render_stills.py`.
-        folder: the cache; must not hold frames or speech yet, so that nothing is cached twice.
+        folder: the cache, which appears when it is whole; must be empty or not exist yet, so that nothing is cached
+            twice.
         sampling_rate: of the cached speech.
         clips_per_file: clips of one size per file of frames.
 
@@ -29,8 +32,18 @@ def cache_worlds(
     Raises:
         ValueError: if the cache is not empty.
     """
-    if any(Path(folder).glob("*/*")):
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"`folder` must be empty or not exist yet, but {folder} holds a cache.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    counts = _fill(partial, worlds, sampling_rate, clips_per_file)
+    os.replace(partial, folder)
+    return counts
+
+
+def _fill(folder: Path, worlds: Sequence[Path], sampling_rate: int, clips_per_file: int) -> dict[str, int]:
     counts = {"clips": 0, "utterances": 0}
     pending: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
     speech: dict[str, list[Tensor]] = {}

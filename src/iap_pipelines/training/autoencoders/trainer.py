@@ -29,6 +29,7 @@ from iap_pipelines.training.checkpoint import (
     split_optimizer_state,
     with_prefix,
 )
+from iap_pipelines.training.metrics_log import drop_lines
 
 
 logger = logging.getLogger(__name__)
@@ -227,11 +228,7 @@ class RunLog:
         self._sums: dict[str, float] = {}
         self._count = 0
         self._since = time.monotonic()
-        if path.exists():
-            lines = [
-                line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step
-            ]
-            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        drop_lines(path, step + 1)
 
     def add(self, values: Mapping[str, float]) -> None:
         """Take in the values of one step; a value that a step lacks counts as 0."""
