@@ -7,10 +7,9 @@ import argparse
 import logging
 
 import torch
-import yaml
 
 from iap_pipelines.hub.publishing import publish_folder
-from iap_pipelines.training.config import load_training_config
+from iap_pipelines.training.config import load_training_config, parse_overrides
 from iap_pipelines.training.trainer import Trainer
 
 
@@ -30,8 +29,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
-    overrides = dict(entry.split("=", maxsplit=1) for entry in args.set)
-    config = load_training_config(args.config, {key: yaml.safe_load(value) for key, value in overrides.items()})
+    config = load_training_config(args.config, parse_overrides(args.set))
     trainer = Trainer(config, publish=publish_folder)
     if args.export_only and trainer.next_step == 0:
         parser.error(f"--export-only needs a checkpoint, but there is none in {config.output}: train first")

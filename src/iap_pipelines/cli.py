@@ -221,9 +221,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of results (%(default)s)")
     evaluate.add_argument("--settings", type=Path, help="YAML: the models that score, by role")
     evaluate.add_argument("--steps", type=int, help="with --benchmark: denoising steps")
-    evaluate.add_argument("--device", default="cuda" if _has_cuda() else "cpu", help="of generation (%(default)s)")
+    evaluate.add_argument("--device", help="with --benchmark: of generation (cuda if there is one)")
     evaluate.add_argument(
-        "--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="(%(default)s)"
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="with --benchmark: of generation (float32)"
     )
     evaluate.set_defaults(run=run_evaluate)
 
@@ -342,8 +342,8 @@ def run_generate(args: argparse.Namespace) -> None:
         raise ValueError(f"`--output` must name an .mp4 file, got {str(args.output)!r}.")
     if args.output.is_dir() or not args.output.parent.is_dir():
         raise ValueError(f"`--output` must name a file in a folder that exists, got {str(args.output)!r}.")
-    if args.no_provenance and args.signing_key:
-        raise ValueError("`--signing-key` has no effect with `--no-provenance`.")
+    if args.no_provenance and (args.signing_key or args.signing_certificates):
+        raise ValueError("`--signing-key` and `--signing-certificates` have no effect with `--no-provenance`.")
     key = None if args.no_provenance else _signing_key(args)
     subjects = _load_people(args.subjects)
     own_loras = [choice.lora if isinstance(choice, PersonChoice) else None for choice in args.subjects]
@@ -531,17 +531,16 @@ def run_train_identity(args: argparse.Namespace) -> None:
     """Learn an adapter of one person; on the same folder again, an interrupted run continues."""
     import logging
 
-    import yaml
-
     from iap_pipelines.assets import EMBEDDED_CHECKPOINT
     from iap_pipelines.hub.publishing import publish_folder
+    from iap_pipelines.training.config import parse_overrides
     from iap_pipelines.training.identity import identity_config
     from iap_pipelines.training.personal_clips import find_clips, prepare_personal_clips
     from iap_pipelines.training.trainer import Trainer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     base, output = str(args.base or EMBEDDED_CHECKPOINT), args.output or Path("runs", args.name)
-    overrides = {key: yaml.safe_load(value) for key, value in (entry.split("=", maxsplit=1) for entry in args.set)}
+    overrides = parse_overrides(args.set)
     if args.steps is not None:
         overrides["optimization.steps"] = args.steps
     clips = prepare_personal_clips(find_clips(args.clips, args.identity), base, args.name, output)
@@ -564,8 +563,11 @@ def run_evaluate(args: argparse.Namespace) -> None:
     settings = EvaluationSettings.load(args.settings) if args.settings else None
     with ProgressBars() as bars:
         if args.videos:
-            if args.references is None or args.model or args.steps is not None:
-                raise ValueError("`--videos` needs `--references`, and takes neither `--model` nor `--steps`.")
+            if args.references is None:
+                raise ValueError("`--videos` needs `--references`.")
+            for name in ("model", "steps", "device", "dtype"):
+                if getattr(args, name) is not None:
+                    raise ValueError(f"`--{name}` has no effect with `--videos`, which are there already.")
             evaluate_folder(
                 args.videos, args.references, args.output, settings or EvaluationSettings(), report=bars.update
             )
@@ -576,8 +578,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
                 raise ValueError(f"`--steps` must be at least 1, but got {args.steps}.")
             generation = GenerationSettings(
                 model=args.model or str(EMBEDDED_CHECKPOINT),
-                device=args.device,
-                dtype=args.dtype,
+                device=args.device or ("cuda" if _has_cuda() else "cpu"),
+                dtype=args.dtype or "float32",
                 options={"num_inference_steps": args.steps} if args.steps else {},
             )
             run = BenchmarkRun(benchmark=find_benchmark(args.benchmark), generation=generation, settings=settings)

@@ -250,10 +250,17 @@ def test_the_output_may_lie_inside_of_the_input(tmp_path):
 
 
 def test_linked_folders_are_looked_into_once(tmp_path):
-    for path in ("in/real/a.mp4", "elsewhere/b.mp4", "in/out/c.mp4"):
+    for path in ("in/real/a.mp4", "elsewhere/b.mp4", "in/out/media/c.mp4"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(path)
-    for name, target in (("again", "in/real"), ("other", "elsewhere"), ("real/up", "in"), ("result", "in/out")):
+    for name, target in (
+        ("again", "in/real"),
+        ("other", "elsewhere"),
+        ("real/up", "in"),
+        ("real/top", ""),
+        ("result", "in/out"),
+        ("results", "in/out/media"),
+    ):
         (tmp_path / "in" / name).symlink_to(tmp_path / target)
     found = find_sources(tmp_path / "in", leave_out=tmp_path / "in" / "out")
     assert [source.path for source in found.sources] == ["again/a.mp4", "other/b.mp4"]

@@ -51,6 +51,15 @@ def test_a_folder_may_grow(precompute, tmp_path):
     assert full.stat().st_mtime_ns == written
 
 
+def test_a_person_may_get_another_picture(precompute, tmp_path):
+    """Whose latents have the same name as before."""
+    write_stills(tmp_path / "stills", 2)
+    precompute()
+    path = tmp_path / "stills" / "identities.jsonl"
+    path.write_text(path.read_text().replace('["0.png"]', '["1.png", "0.png"]'))
+    assert precompute().read("id-0/faces").shape[0] == 2
+
+
 def test_codecs_that_were_trained_again_are_refused(precompute, tmp_path):
     write_stills(tmp_path / "stills", 1)
     precompute()

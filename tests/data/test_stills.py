@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_stills(folder, tmp_path):
         assert np.array_equal(np.asarray(Image.open(tmp_path / name)), np.asarray(Image.open(folder / name)))
 
 
-@pytest.mark.parametrize("changes", [{"num_pairs": 4}, {"num_people": 5}, {"num_validation": 1}, {"seed": 1}])
+@pytest.mark.parametrize("changes", [{"num_pairs": 4}, {"num_people": 5}, {"size": 40}, {"seed": 1}])
 def test_pictures_of_other_settings_are_not_taken_for_these(folder, changes):
     before = (folder / "clips.jsonl").read_text()
     with pytest.raises(ValueError, match=rf"`folder` .*stills.json.*\({next(iter(changes))}\)"):
@@ -72,3 +72,5 @@ def test_an_interrupted_folder_is_completed_with_whole_pictures(folder, tmp_path
 def test_somebody_is_left_to_learn_from():
     with pytest.raises(ValueError, match="`num_validation` must be .*`num_people`=2, but got 2"):
         StillsConfig(num_people=2, num_validation=2)
+    with pytest.raises(ValueError, match="`num_pairs`=1 needs two people on either side"):
+        StillsConfig(num_people=3, num_validation=1, num_pairs=1)

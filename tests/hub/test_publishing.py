@@ -67,6 +67,7 @@ It is empty.
 ## Licence
 CC BY 4.0.
 """
+CLIPS_CARD = DATASET_CARD.replace("data/train-*.parquet", "clips.jsonl")
 
 
 @pytest.fixture
@@ -184,31 +185,46 @@ def test_publishing_twice_sends_nothing_twice(hub, adapter):
 
 def test_publishing_fewer_files_takes_the_others_out(hub, tmp_path):
     """Shards, weights and their indices go in the same commit; what somebody else put there stays."""
-    folders = {"datasets": (tmp_path / "data", DATASET_CARD), "models": (tmp_path / "iap", MODEL_CARD)}
+    folders = {
+        "datasets": ("datasets", tmp_path / "data", DATASET_CARD),
+        "models": ("models", tmp_path / "iap", MODEL_CARD),
+        "clips": ("datasets", tmp_path / "clips", CLIPS_CARD),
+    }
+    others = {
+        "datasets": ["extra/clip.mp4"],
+        "models": [LORA, f"loras/ada/{LORA}", "transformer/model.fp16.safetensors"],
+        "clips": ["extra/ada.png"],
+    }
     names = {
-        "datasets": ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "extra/clip.mp4"],
+        "datasets": [
+            "data/train-00000-of-00002.parquet",
+            "data/train-00001-of-00002.parquet",
+            *others["datasets"],
+        ],
         "models": [
             "model_index.json",
             "transformer/model-00001-of-00001.safetensors",
             "transformer/model.safetensors.index.json",
-            LORA,
+            *others["models"],
         ],
+        "clips": ["clips.jsonl", "faces/ada.png", "faces/ben.png", *others["clips"]],
     }
     fewer = {
         "datasets": ["data/train-00000-of-00001.parquet"],
         "models": ["model_index.json", "transformer/model.safetensors"],
+        "clips": ["clips.jsonl", "faces/ada.png"],
     }
-    for kind, (folder, card) in folders.items():
-        publish = functools.partial(publish_folder, folder, "org/it")
-        _write(folder, card, names[kind])
+    for case, (kind, folder, card) in folders.items():
+        publish = functools.partial(publish_folder, folder, f"org/{case}")
+        _write(folder, card, names[case])
         publish()
         shutil.rmtree(folder)
-        _write(folder, card, fewer[kind])
+        _write(folder, card, fewer[case])
         hub.forget()
         publish()
         assert hub.count("POST", "/commit/") == 1
-        kept = "extra/clip.mp4" if kind == "datasets" else LORA
-        assert set(hub.repositories[kind, "org/it"].files()) == {"README.md", kept, *fewer[kind]}
+        kept = {"README.md", *others[case], *fewer[case]}
+        assert set(hub.repositories[kind, f"org/{case}"].files()) == kept
         hub.forget()
         publish()
         assert hub.count("POST", "/commit/") == 0

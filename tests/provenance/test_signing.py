@@ -134,9 +134,16 @@ def test_a_file_that_holds_no_manifest(tmp_path):
         read_provenance(tmp_path / "none.mp4")
 
 
-def test_trust_anchors_that_cannot_be_read(write, tmp_path):
-    with pytest.raises(ProvenanceError, match="trust_anchors"):
-        read_provenance(write(), trust_anchors=tmp_path / "none.pem")
+@pytest.mark.parametrize(
+    "text", [None, "", "hello", "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"]
+)
+def test_trust_anchors_that_cannot_be_read(write, tmp_path, text):
+    """Which says nothing about the clip."""
+    anchors = tmp_path / "anchors.pem"
+    if text is not None:
+        anchors.write_text(text)
+    with pytest.raises(ProvenanceError, match="`trust_anchors` .* must hold certificates in PEM format"):
+        read_provenance(write(), trust_anchors=anchors)
 
 
 def test_the_report_says_it_in_words(write):

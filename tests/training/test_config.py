@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from transformers.models.umt5.modeling_umt5 import UMT5Block
 
 from iap_pipelines.models.transformer_iap import IAPTransformerBlock
-from iap_pipelines.training.config import TrainingConfig, load_training_config
+from iap_pipelines.training.config import TrainingConfig, load_training_config, parse_overrides
 
 
 TRAINING = Path(__file__).parents[2] / "training"
@@ -52,6 +52,14 @@ def test_overrides_replace_values():
     config = load_training_config(CONFIGS[0], {"optimization.steps": 7, "data.dropout.caption": 0.5})
     assert config.optimization.steps == 7
     assert config.data.dropout.caption == 0.5
+
+
+def test_overrides_are_yaml_behind_a_key():
+    entries = ["optimization.steps=5", "data.num_subjects=[1,2]", "data.captions=a=b"]
+    assert parse_overrides(entries) == {"optimization.steps": 5, "data.num_subjects": [1, 2], "data.captions": "a=b"}
+    for entry in ("optimization.steps", "=5", "a=[1"):
+        with pytest.raises(ValueError, match=f"`--set` expects .* {re.escape(repr(entry))}"):
+            parse_overrides([entry])
 
 
 def test_an_override_below_a_value_fails():

@@ -35,7 +35,7 @@ class AppLimits:
     max_steps: int = 50
     max_upload_megabytes: int = 20
     max_pictures: int = 8
-    max_picture_megapixels: float = 24.0
+    max_picture_megapixels: float = 50.0
     max_voice_seconds: float = 60.0
     max_waiting: int = 8
 

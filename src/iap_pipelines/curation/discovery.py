@@ -85,12 +85,18 @@ def find_sources(
 
 
 def _files(folder: Path, leave_out: Path | None, fail: Callable[[OSError], None]) -> Iterator[Path]:
-    seen = {path.resolve() for path in (folder, leave_out) if path is not None}
+    root, left_out = folder.resolve(), None if leave_out is None else leave_out.resolve()
+    seen: set[Path] = set()
     for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         found: dict[Path, str] = {}
         for name in sorted(folders):
             found.setdefault((Path(parent) / name).resolve(), name)
-        folders[:] = [name for path, name in found.items() if path not in seen]
+        folders[:] = [
+            name
+            for path, name in found.items()
+            # A link to what the input lies in would find all of it again.
+            if not (path in seen or root.is_relative_to(path) or (left_out and path.is_relative_to(left_out)))
+        ]
         seen |= found.keys()
         yield from (Path(parent) / name for name in sorted(names))
 

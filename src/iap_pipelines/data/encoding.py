@@ -3,7 +3,10 @@
 Letters: F frames, H height, W width, N samples of sound; C and C_audio latent channels; h, w latent rows and columns.
 """
 
+import hashlib
+import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +99,8 @@ def precompute_latents(
 
     Args:
         folder: of clips; see [`read_clips`].
-        output: folder of shards; those that hold everything they should are kept, so that an interrupted run continues
-            and a folder may grow.
+        output: folder of shards; those that were made of the files that they should hold are kept, so that an
+            interrupted run continues and a folder may grow.
         settings: what to encode, and with what.
         device: where the codecs run.
 
@@ -118,14 +121,16 @@ def precompute_latents(
     for name, identities in _shards(
         f"identities_{kinds}", list(read_identities(folder).values()), settings.shard_size
     ):
-        if not writer.has(name, [key for identity in identities for key in _identity_keys(encoder, identity)]):
+        source = _made_of(folder, identities)
+        if not writer.has(name, source):
             tensors = [_encode_identity(encoder, identity) for identity in identities]
-            writer.write(name, {key: value for entry in tensors for key, value in entry.items()})
+            writer.write(name, {key: value for entry in tensors for key, value in entry.items()}, source)
             logger.info("wrote %s", name)
     for name, clips in _shards(f"clips_{kinds}", read_clips(folder), settings.shard_size):
-        if not writer.has(name, [key for clip in clips for key in _clip_keys(encoder, clip)]):
+        source = _made_of(folder, clips)
+        if not writer.has(name, source):
             tensors = [_encode_clip(encoder, clip, settings.frames_per_clip) for clip in clips]
-            writer.write(name, {key: value for entry in tensors for key, value in entry.items()})
+            writer.write(name, {key: value for entry in tensors for key, value in entry.items()}, source)
             logger.info("wrote %s", name)
 
 
@@ -138,20 +143,15 @@ def _digest(codec: Path) -> str:
     return " ".join(file_digest(path) for path in sorted(codec.glob("*.safetensors")))
 
 
-def _identity_keys(encoder: LatentEncoder, identity: IdentityEntry) -> list[str]:
-    """What [`_encode_identity`] makes."""
-    kinds = ["faces"] if encoder.vae is not None and identity.faces else []
-    if encoder.audio_vae is not None:
-        kinds += [f"voice_{index}" for index in range(len(identity.voices))]
-    return [f"{identity.identity}/{kind}" for kind in kinds]
-
-
-def _clip_keys(encoder: LatentEncoder, clip: ClipEntry) -> list[str]:
-    """What [`_encode_clip`] makes."""
-    if clip.num_frames == 1:
-        return [f"{clip.clip_id}/frames"]
-    kinds = ["video", "frames"] if encoder.vae is not None else []
-    return [f"{clip.clip_id}/{kind}" for kind in (*kinds, *(["audio"] if encoder.audio_vae is not None else []))]
+def _made_of(folder: Path, entries: Sequence[IdentityEntry | ClipEntry]) -> str:
+    """Digest of whose files, by name and size, a shard is made of, in order."""
+    files = []
+    for entry in entries:
+        is_clip = isinstance(entry, ClipEntry)
+        paths = [entry.path] if is_clip else [*entry.faces, *entry.voices]
+        whose = entry.clip_id if is_clip else entry.identity
+        files.append([whose, *([os.path.relpath(path, folder), os.path.getsize(path)] for path in paths)])
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 def _encode_identity(encoder: LatentEncoder, identity: IdentityEntry) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ Everything is as the transformer sees it: normalised, float16.
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,20 @@ class LatentShardWriter:
         known |= digests
         path.write_text(json.dumps(found | ({"digests": known} if known else {}), indent=2) + "\n")
 
-    def has(self, name: str, keys: Collection[str] = ()) -> bool:
-        """Whether the shard `name` was written before, with all of `keys`."""
+    def has(self, name: str, source: str = "") -> bool:
+        """Whether the shard `name` was written before, from the same `source`."""
         path = self.folder / f"{name}.safetensors"
         if not path.exists():
             return False
         with safe_open(path, framework="pt") as file:
-            return set(keys) <= set(file.keys())
+            return (file.metadata() or {}).get("source", "") == source
 
-    def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Write the shard `name`, as float16."""
+    def write(self, name: str, tensors: Mapping[str, Tensor], source: str = "") -> None:
+        """Write the shard `name`, as float16, and beside the tensors what they were made of."""
         path = self.folder / f"{name}.safetensors"
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        save_file({key: tensor.detach().half().contiguous() for key, tensor in tensors.items()}, partial)
+        halves = {key: tensor.detach().half().contiguous() for key, tensor in tensors.items()}
+        save_file(halves, partial, metadata={"source": source})
         os.replace(partial, path)
 
 

@@ -54,6 +54,11 @@ class StillsConfig:
                 f"`num_validation` must be from 0 to less than `num_people`={self.num_people}, but got "
                 f"{self.num_validation}."
             )
+        if self.num_pairs and 1 in (self.num_validation, self.num_people - self.num_validation):
+            raise ValueError(
+                f"`num_pairs`={self.num_pairs} needs two people on either side of the split, but of "
+                f"`num_people`={self.num_people} `num_validation` takes {self.num_validation}."
+            )
 
 
 class _Drawn(NamedTuple):

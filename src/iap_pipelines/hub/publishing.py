@@ -64,12 +64,19 @@ class FolderKind:
     """patterns of the files of a repository that go when the folder does not have them any more"""
 
 
+_CLIPS = "clips.jsonl"
+# Shards and their index, which is read before a single file. Variants (`model.fp16.safetensors`) are others' weights.
+_SHARDS = tuple(
+    f"*/{stem}{end}"
+    for stem in ("model", "diffusion_pytorch_model")
+    for end in ("-*-of-*.safetensors", ".safetensors.index.json")
+)
 KINDS = (
-    FolderKind("pipeline", "model_index.json", owned=("*/*.safetensors", "*/*.safetensors.index.json")),
+    FolderKind("pipeline", "model_index.json", owned=_SHARDS),
     FolderKind("identity", IDENTITY_FILE, owned=FILE_PATTERNS),
     FolderKind("lora", LORA),
     FolderKind("dataset", "**/*.parquet", repo_type="dataset", owned=("*.parquet",)),
-    FolderKind("dataset", "clips.jsonl", repo_type="dataset", owned=("*.parquet",)),
+    FolderKind("dataset", _CLIPS, repo_type="dataset"),
 )
 
 
@@ -150,11 +157,14 @@ def publish_folder(
             raise ValueError(f"`remote_code` is for pipelines, but {folder} is of the kind {kind.name!r}.")
         files = remote_code_files(files)
         revision = revision or REMOTE_CODE_REVISION
+    owned = kind.owned
+    if kind.marker == _CLIPS:  # which names the media: whatever lies in the same folders as they
+        owned = tuple({f"{top}/*" for top, slash, _ in (name.partition("/") for name in files) if slash})
     return publish_files(
         files,
         repo_id,
         repo_type=kind.repo_type,
-        owned=kind.owned,
+        owned=owned,
         private=private,
         revision=revision,
         token=token,

@@ -94,15 +94,6 @@ def leave_one_person_out(examples: Sequence[TalkingExample], ridge: float = RIDG
     return _summary(own, other, offsets)
 
 
-def score_strangers(model: LinearLipSync, examples: Sequence[TalkingExample]) -> SyncTest:
-    """Test a model that was fitted without any of these people."""
-    own, other, offsets = [], [], []
-    for person in sorted({example.person for example in examples}):
-        parts = _scores(model, examples, person)
-        own, other, offsets = own + parts[0], other + parts[1], offsets + parts[2]
-    return _summary(own, other, offsets)
-
-
 def _scores(
     model: LinearLipSync, examples: Sequence[TalkingExample], person: str
 ) -> tuple[list[float], list[float], list[float]]:

@@ -12,6 +12,9 @@ from iap_pipelines.types import AudioSamples
 
 
 _CHUNK_SECONDS = 30
+_MIN_SAMPLES = 400
+"""What the first convolutions of these models see at once."""
+_MIN_VOICE_SAMPLES = SAMPLING_RATE // 2
 
 
 class TransformersVoiceActivityDetector:
@@ -45,6 +48,7 @@ class TransformersVoiceActivityDetector:
         spans = []
         for start in range(0, len(samples), _CHUNK_SECONDS * SAMPLING_RATE):
             chunk = samples[start : start + _CHUNK_SECONDS * SAMPLING_RATE]
+            chunk = np.pad(chunk, (0, max(0, _MIN_SAMPLES - len(chunk))))
             inputs = self._extractor(chunk, sampling_rate=SAMPLING_RATE, return_tensors="pt")
             active = self._model(**inputs).logits[0].sigmoid().amax(dim=-1) > self._threshold
             frame_seconds = len(chunk) / SAMPLING_RATE / len(active)
@@ -67,8 +71,9 @@ class TransformersVoiceEmbedder:
 
     @torch.inference_mode()
     def embed(self, audio: AudioSamples) -> np.ndarray:
-        """Embed a voice; unit vector ``[D]``."""
+        """Embed a voice; unit vector ``[D]``. Less than half a second is repeated until it is that long."""
         samples = audio.to_mono().resample(SAMPLING_RATE).samples[0].numpy()
+        samples = np.resize(samples, max(len(samples), _MIN_VOICE_SAMPLES))
         inputs = self._extractor(samples, sampling_rate=SAMPLING_RATE, return_tensors="pt")
         embedding = self._model(**inputs).embeddings[0].numpy()
         return embedding / np.linalg.norm(embedding)

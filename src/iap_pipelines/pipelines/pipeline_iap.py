@@ -776,14 +776,17 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
 
     def enable_group_offload(
         self,
-        onload_device: torch.device,
+        onload_device: str | torch.device,
+        offload_device: str | torch.device = "cpu",
+        offload_type: str = "block_level",
+        num_blocks_per_group: int | None = None,
         *,
         offload_to_disk_path: str | None = None,
         exclude_modules: str | Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         """
-        [`DiffusionPipeline.enable_group_offload`], which takes the same arguments, where that is right for our parts.
+        [`DiffusionPipeline.enable_group_offload`], where that is right for our parts; the arguments are the same.
 
         `audio_vae` stays on `onload_device`: its methods use parts of modules, which hooks on calls of whole ones do
         not fetch. On disk every component has a folder of its own: files are named by layer alone, and several
@@ -799,7 +802,14 @@ class IAPPipeline(DiffusionPipeline, IAPLoraLoaderMixin):
             elif isinstance(component, torch.nn.Module):
                 folder = None if offload_to_disk_path is None else os.path.join(offload_to_disk_path, name)
                 enable = getattr(component, "enable_group_offload", None) or partial(apply_group_offloading, component)
-                enable(onload_device=onload_device, offload_to_disk_path=folder, **options)
+                enable(
+                    onload_device=onload_device,
+                    offload_device=offload_device,
+                    offload_type=offload_type,
+                    num_blocks_per_group=num_blocks_per_group,
+                    offload_to_disk_path=folder,
+                    **options,
+                )
 
     def release_identity_weights(self) -> None:
         """

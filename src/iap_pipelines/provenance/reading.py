@@ -81,7 +81,7 @@ def read_provenance(
         trust_anchors: PEM file of the root certificates to trust. ``None``: nobody is.
 
     Raises:
-        ProvenanceError: the file cannot be read, or is no mp4 file.
+        ProvenanceError: the file cannot be read, or is no mp4 file; or `trust_anchors` holds no certificates.
     """
     import c2pa
 
@@ -114,10 +114,16 @@ def _open_clip(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def _read_anchors(path: str | os.PathLike[str]) -> str:
+    from cryptography import x509
+
     try:
-        return Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProvenanceError(f"`trust_anchors` {os.fspath(path)!r} cannot be read: {error}") from error
+        content = Path(path).read_bytes()
+        x509.load_pem_x509_certificates(content)
+        return content.decode()
+    except (OSError, ValueError) as error:
+        raise ProvenanceError(
+            f"`trust_anchors` {os.fspath(path)!r} must hold certificates in PEM format: {error}"
+        ) from error
 
 
 @dataclass(frozen=True)

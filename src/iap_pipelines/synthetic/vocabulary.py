@@ -30,8 +30,6 @@ SPOKEN_WORDS: dict[str, str] = {
 ADJECTIVES = tuple(SPOKEN_WORDS)[:8]
 NOUNS = tuple(SPOKEN_WORDS)[8:]
 
-PHONES: tuple[str, ...] = tuple(sorted(set("".join(SPOKEN_WORDS.values()))))
-
 
 def draw_words(count: int, generator: np.random.Generator) -> tuple[str, ...]:
     """Make up something to say: ``"boat"``, ``"red apple"``, ``"happy red apple"``."""

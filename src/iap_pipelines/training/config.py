@@ -5,7 +5,7 @@ words.
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -487,6 +487,31 @@ def load_training_config(path: Path, overrides: dict[str, Any] | None = None) ->
     with open(path, encoding="utf-8") as file:
         values = yaml.safe_load(file)
     return TrainingConfig.model_validate(with_overrides(values, overrides or {}))
+
+
+def parse_overrides(entries: Iterable[str]) -> dict[str, Any]:
+    """
+    Read what `--set` was given.
+
+    Args:
+        entries: `KEY=VALUE`, with a dotted key and a value in YAML.
+
+    Returns:
+        Values by dotted key.
+
+    Raises:
+        ValueError: for an entry without `=`, or a value that is no YAML.
+    """
+    overrides = {}
+    for entry in entries:
+        key, sign, value = entry.partition("=")
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"`--set` expects a value in YAML, but got {entry!r} ({error}).") from error
+        if not (key and sign):
+            raise ValueError(f"`--set` expects KEY=VALUE, but got {entry!r}.")
+    return overrides
 
 
 def with_overrides(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

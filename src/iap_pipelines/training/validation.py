@@ -126,7 +126,11 @@ class Validator:
             output = pipeline(
                 clip.caption,
                 subjects=[
-                    Subject(next(iter(person.faces), None), next(iter(person.voices), None), adapter=adapter)
+                    Subject(
+                        next(iter(person.faces), None),
+                        next(iter(person.voices), None),
+                        adapter=adapter if person.faces or person.voices else None,
+                    )
                     for person in people
                 ],
                 height=clip.height,

@@ -156,14 +156,15 @@ def _has_references(identity: IdentityEntry | None) -> bool:
 
 
 def _check_names(clips: Sequence[ClipEntry]) -> None:
-    names = [("clip_id", clip.clip_id) for clip in clips]
-    names += [("identity", identity) for clip in clips for identity in clip.identities]
-    for key, name in names:
-        if not re.fullmatch(NAME_PATTERN, str(name)):
+    for clip in clips:
+        if not re.fullmatch(NAME_PATTERN, clip.clip_id):
             raise ValueError(
-                f"`{key}` {name!r} must be letters, digits, `.`, `_` and `-`, of which a letter or a digit is the "
-                "first: files are named after it."
+                f"`clip_id` {clip.clip_id!r} must be letters, digits, `.`, `_` and `-`, of which a letter or a digit "
+                "is the first: a file is named after it."
             )
+        for identity in clip.identities:
+            if identity in ("", ".", "..") or "/" in identity or "\\" in identity:
+                raise ValueError(f"`identity` {identity!r} cannot be the name of a folder, which it is to be.")
 
 
 def _item(
