@@ -19,7 +19,17 @@ def test_common_formats(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path, orientation):
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("jpg", {"quality": 95}),
+        ("png", {}),
+        ("webp", {"lossless": True}),
+        ("tiff", {}),
+        ("tiff", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix, options):
     upright = np.zeros((20, 30, 3), dtype=np.uint8)
     upright[:10, :10] = 255
     # What a camera stores is what, turned by its orientation, is upright: the inverse of the transposition.
@@ -29,8 +39,8 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
         stored = stored.transpose(image._TRANSPOSE[inverse])
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored.save(tmp_path / "a.jpg", exif=exif, quality=95)
-    picture = read_image(tmp_path / "a.jpg")
+    stored.save(tmp_path / f"a.{suffix}", exif=exif, **options)
+    picture = read_image(tmp_path / f"a.{suffix}")
     assert picture.size == (30, 20)
     assert _corners(picture) == [1, 0, 0, 0]
 
@@ -49,9 +59,22 @@ def test_what_is_transparent_becomes_white(tmp_path):
     assert read_image(tmp_path / "a.png").getpixel((4, 4)) == (255, 255, 255)
 
 
-def test_sixteen_bits_are_scaled(tmp_path):
-    Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16)).save(tmp_path / "a.png")
-    assert read_image(tmp_path / "a.png").getpixel((4, 4)) == (128, 128, 128)
+@pytest.mark.parametrize("suffix", ["png", "pgm", "tiff"])
+def test_sixteen_bits_are_scaled(tmp_path, suffix):
+    Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16)).save(tmp_path / f"a.{suffix}")
+    assert read_image(tmp_path / f"a.{suffix}").getpixel((4, 4)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "named"),
+    [("tiff", np.float32, "floating point"), ("pfm", np.float32, "floating point"), ("tiff", np.int32, "integers")],
+)
+def test_values_without_a_known_white_are_refused(tmp_path, suffix, kind, named):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.ones((8, 8), dtype=kind)).save(path)
+    with pytest.raises(MediaError, match=f"{named}.*expected") as error:
+        read_image(path)
+    assert str(path) in str(error.value)
 
 
 def test_first_frame_of_a_video(tmp_path):

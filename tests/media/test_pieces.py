@@ -42,6 +42,21 @@ def late(tmp_path_factory):
     return write_raw(path, times_ms=times, sounds={1480: tone(1.0)})
 
 
+@pytest.fixture(scope="module")
+def program_stream(tmp_path_factory):
+    """Twenty seconds of MPEG-2, in which pictures refer across the key frames that stand 15 pictures apart."""
+    path = tmp_path_factory.mktemp("pieces") / "long.mpg"
+    pictures = moving_ramp(25, 32, 32).numpy()
+    with av.open(str(path), "w", format="mpeg") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 15, 2
+        for index in range(500):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pictures[index % 25])))
+        container.mux(stream.encode(None))
+    return path
+
+
 def test_probe(clip):
     info = probe(clip)
     pictures, sound = info.pictures, info.sound
@@ -101,6 +116,17 @@ def test_a_piece_is_a_part_of_the_whole(clip, monkeypatch, seek_from, start, end
     assert sorted(piece) == [time for time in whole if start - 1e-6 <= time < (end or 9) - 1e-6]
     for time, frame in piece.items():
         np.testing.assert_array_equal(frame, whole[time])
+
+
+def test_a_late_piece_of_a_program_stream_is_a_part_of_the_whole(program_stream):
+    whole = dict(iterate_frames(program_stream))
+    times = [time for time in whole if time >= pieces._SEEK_FROM_SECONDS]
+    for start in times[::7]:
+        piece = dict(iterate_frames(program_stream, start_seconds=start, end_seconds=start + 0.2))
+        assert list(piece) == [time for time in times if start <= time < start + 0.2 - 1e-6]
+        (picture,) = pieces.frames_at(program_stream, [start])
+        for time, found in (*piece.items(), (start, picture)):
+            np.testing.assert_array_equal(found, whole[time])
 
 
 def test_a_piece_of_a_variable_rate_keeps_its_times(late):
@@ -283,6 +309,12 @@ def test_sound_comes_back(tmp_path, num_channels):
     assert found.sampling_rate == 16000
     torch.testing.assert_close(found.samples, sound.samples, atol=1 / 32767, rtol=0)
     assert export_sound(sound, tmp_path / "b.flac").read_bytes() == path.read_bytes()
+
+
+def test_sound_of_more_than_two_channels_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="`audio` must have one or two channels, but got 6"):
+        export_sound(AudioSamples(tone(0.1, num_channels=6), 16000), tmp_path / "a.flac")
+    assert not list(tmp_path.iterdir())
 
 
 def test_sound_is_written_as_flac_only(tmp_path):

@@ -134,9 +134,7 @@ def test_a_file_that_holds_no_manifest(tmp_path):
         read_provenance(tmp_path / "none.mp4")
 
 
-@pytest.mark.parametrize(
-    "text", [None, "", "hello", "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"]
-)
+@pytest.mark.parametrize("text", [None, "", "hello", "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"])
 def test_trust_anchors_that_cannot_be_read(write, tmp_path, text):
     """Which says nothing about the clip."""
     anchors = tmp_path / "anchors.pem"

@@ -123,8 +123,13 @@ def export_sound(audio: AudioSamples, path: str | os.PathLike[str]) -> Path:
         path: where to write; ends in ``.flac``. An existing file is replaced.
 
     Raises:
-        MediaError: when the file cannot be written; names the file and the reason.
+        ValueError: for more than two channels.
+        MediaError: (a ValueError) when the file cannot be written; names the file and the reason.
     """
+    if audio.num_channels > 2:
+        raise ValueError(
+            f"`audio` must have one or two channels, but got {audio.num_channels}. Average them with audio.to_mono()."
+        )
     layout = "mono" if audio.num_channels == 1 else "stereo"
     # The factor that reading divides by; only +1 itself has no 16-bit value.
     samples = (audio.samples.numpy() * 32768).round().clip(-32768, 32767).astype(np.int16).T.reshape(1, -1)

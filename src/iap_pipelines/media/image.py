@@ -41,7 +41,8 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_IMAGE_PIXE
         max_pixels: a larger picture is refused before it is decoded.
 
     Raises:
-        MediaError: for a file that is missing, neither picture nor video, damaged, or too large to decode.
+        MediaError: for a file that is missing, neither picture nor video, damaged, too large to decode, or of values
+            without a known range.
     """
     check_file(path)
     try:
@@ -51,8 +52,9 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_IMAGE_PIXE
             return _first_video_frame(path, max_pixels)
         except MediaError as error:
             raise MediaError(path, f"it is no picture, and as a video: {error.reason}") from error
-    orientation = _orientation(image)
-    image = _to_rgb_image(_load(path, image))
+    image = _load(path, image)
+    orientation = _orientation(image)  # asked after loading, in which PIL turns TIFF files itself
+    image = _to_rgb_image(image)
     return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
 
 
@@ -68,6 +70,7 @@ def _open_picture(path: str | os.PathLike[str], max_pixels: int) -> Image.Image:
             raise _damaged(path, error) from error
     try:
         _check_size(path, image.width, image.height, max_pixels)
+        _check_range(path, image)
     except MediaError:
         image.close()
         raise
@@ -77,6 +80,15 @@ def _open_picture(path: str | os.PathLike[str], max_pixels: int) -> Image.Image:
 def _check_size(path: str | os.PathLike[str], width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise MediaError(path, f"it has {width}x{height} pixels, the limit is {max_pixels} pixels")
+
+
+def _check_range(path: str | os.PathLike[str], image: Image.Image) -> None:
+    # Of PIL's 32-bit integers, those of a PGM file are scaled to 16 bits; those of a TIFF file can be anything.
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        kind = "floating point" if image.mode == "F" else "signed or 32-bit integers"
+        raise MediaError(
+            path, f"its values are {kind} without a known range, expected 8 or 16 bits per channel: scale it to those"
+        )
 
 
 def _load(path: str | os.PathLike[str], image: Image.Image) -> Image.Image:
@@ -104,7 +116,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_rgb_image(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "I":  # 16 bits in a wider integer, as PIL opens some PNG and PGM files
+    if image.mode == "I":  # 16 bits in a wider integer, as PIL opens PGM files
         return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")

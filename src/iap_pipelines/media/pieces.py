@@ -244,7 +244,9 @@ def _timed_from(
     if first is None:
         raise MediaError(path, "its video stream has no frames")
     origin = first[1]
-    if start_seconds >= _SEEK_FROM_SECONDS and first[0].pts is not None:
+    # In an MPEG program stream the first picture after a jump has the time of those that were dropped before it.
+    can_seek = container.format.name != "mpeg" and first[0].pts is not None
+    if can_seek and start_seconds >= _SEEK_FROM_SECONDS:
         try:
             container.seek(int((origin + start_seconds) / stream.time_base), stream=stream)
             sought = _timed(path, container, stream)
