@@ -181,7 +181,8 @@ def test_clips_are_signed_with_the_key_that_is_given(checkpoint, face, tmp_path,
     [
         (["--signing-key", "key.pem"], "--signing-certificates"),
         (["--signing-key", "key.pem", "--signing-certificates", "no.pem"], "no.pem"),
-        (["--signing-key", "k", "--signing-certificates", "c", "--no-provenance"], "has no effect"),
+        (["--signing-key", "k", "--signing-certificates", "c", "--no-provenance"], "have no effect"),
+        (["--signing-certificates", "c", "--no-provenance"], "have no effect"),
     ],
 )
 def test_keys_are_looked_at_before_anything_is_computed(face, tmp_path, capsys, options, reason):

@@ -37,7 +37,7 @@ ROOMS = {
         "export_to_av": ("video", "audio", "path", "*", "frame_rate", "sampling_rate", "provenance", "signing_key"),
         "read_audio": ("path", "*", "max_seconds"),
         "read_frame_times": ("path", "*", "max_seconds"),
-        "read_image": ("path",),
+        "read_image": ("path", "*", "max_pixels"),
         "read_video": ("path", "*", "max_seconds", "frame_rate"),
         "write_video": ("video", "audio", "path", "*", "frame_rate", "sampling_rate"),
     },

@@ -33,7 +33,8 @@ def model_index(document: Document, *, model_name: str, dataset_id: str, dataset
             metric_type=summary.metric,
             metric_name=METRICS_BY_NAME[summary.metric].title,
             metric_value=round(summary.value, 6),
-            metric_args={"interval_95": format_interval(summary), "clips": summary.num_clips},
+            metric_args=({"interval_95": interval} if (interval := format_interval(summary)) else {})
+            | {"clips": summary.num_clips},
         )
         for summary in document.summaries
         if summary.value is not None
