@@ -132,6 +132,17 @@ def test_validation_shows_the_owner_with_the_adapter(lora_values):
     assert (Path(lora_values["output"]) / "validation" / "step_000006" / "clips.png").exists()
 
 
+def test_validation_shows_people_without_references_without_the_adapter(lora_values):
+    path = Path(lora_values["data"]["folder"]) / "identities.jsonl"
+    people = [json.loads(line) for line in path.read_text().splitlines()]
+    held_out = [person | {"faces": [], "voices": []} for person in people if person["split"] == "validation"]
+    learned = [person for person in people if person["split"] != "validation"]
+    path.write_text("".join(json.dumps(person) + "\n" for person in learned + held_out))
+    lora_values["validation"] = {"every": 6, "num_samples": 1, "num_inference_steps": 1}
+    make_trainer(lora_values).run()
+    assert (Path(lora_values["output"]) / "validation" / "step_000006" / "sample_0.mp4").exists()
+
+
 def test_references_of_several_people_are_refused(lora_values):
     lora_values["data"] = lora_values["data"] | {"num_subjects": None}
     with pytest.raises(ValueError, match="one person"):

@@ -60,6 +60,7 @@ def generate_clip(
     """
     limits.check_length(form.options.get("num_frames") or pipe.config.num_frames, pipe.frame_rate)
     limits.check_steps(form.options.get("num_inference_steps") or pipe.config.num_inference_steps)
+    # The page has told what is wrong with an upload, but that keeps nobody from going on.
     for person in form.people:
         for _ in limits.read_pictures(person.faces):
             pass

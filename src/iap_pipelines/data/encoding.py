@@ -19,8 +19,8 @@ from torch import Tensor
 
 from iap_pipelines.data.clip_folder import ClipEntry, IdentityEntry, read_clips, read_identities
 from iap_pipelines.data.latent_store import LatentShardWriter
-from iap_pipelines.identity_card import file_digest
 from iap_pipelines.media import read_audio, read_image, read_video
+from iap_pipelines.provenance.digests import weights_fingerprint
 from iap_pipelines.types import AudioSamples, VideoFrames
 
 
@@ -115,7 +115,7 @@ def precompute_latents(
     writer = LatentShardWriter(
         output,
         {"codecs": settings.codecs, "frames_per_clip": settings.frames_per_clip},
-        {name: _digest(codecs / name) for name in ("vae", "audio_vae") if getattr(encoder, name) is not None},
+        {name: weights_fingerprint(codec) for name, codec in vars(encoder).items() if codec is not None},
     )
     kinds = "_".join(kind for kind, wanted in (("video", encoder.vae), ("audio", encoder.audio_vae)) if wanted)
     for name, identities in _shards(
@@ -137,10 +137,6 @@ def precompute_latents(
 def _shards(name: str, entries: Sequence[Entry], size: int) -> Iterator[tuple[str, Sequence[Entry]]]:
     for index, start in enumerate(range(0, len(entries), size)):
         yield f"{name}_{index:05d}", entries[start : start + size]
-
-
-def _digest(codec: Path) -> str:
-    return " ".join(file_digest(path) for path in sorted(codec.glob("*.safetensors")))
 
 
 def _made_of(folder: Path, entries: Sequence[IdentityEntry | ClipEntry]) -> str:

@@ -5,7 +5,6 @@ clip with speech costs a second.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from iap_pipelines.media.export import temporary_name
 from iap_pipelines.synthetic.body import draw_clothes
 from iap_pipelines.synthetic.config import WorldConfig
 from iap_pipelines.synthetic.face import Pose
@@ -106,9 +106,8 @@ def _claim(folder: Path, config: StillsConfig) -> None:
                 f"({', '.join(different)}): give another folder or the same settings."
             )
         return
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(mine, indent=1))
-    os.replace(temporary, path)
+    with temporary_name(path, ".json") as temporary:
+        temporary.write_text(json.dumps(mine, indent=1))
 
 
 def _draw_alone(folder: Path, person: Person, index: int, config: StillsConfig) -> tuple[dict, list[dict]]:
@@ -169,9 +168,8 @@ def _draw(path: Path, people: list[Person], generator: np.random.Generator, size
     width = _width(len(people), size)
     actors = [_act(person, position, len(people), width, size, generator) for position, person in enumerate(people)]
     if not path.exists():
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        Image.fromarray(render(actors, scene, size, width, light)).save(temporary, format="PNG")
-        os.replace(temporary, path)
+        with temporary_name(path, ".png") as temporary:
+            Image.fromarray(render(actors, scene, size, width, light)).save(temporary)
     return _Drawn(scene, [[round(edge, 2) for edge in face_box(actor)] for actor in actors])
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
@@ -62,9 +62,10 @@ class FolderKind:
     repo_type: str = "model"
     owned: tuple[str, ...] = ()
     """patterns of the files of a repository that go when the folder does not have them any more"""
+    owns_folders: bool = False
+    """whether so does all else in the folders that it has"""
 
 
-_CLIPS = "clips.jsonl"
 # Shards and their index, which is read before a single file. Variants (`model.fp16.safetensors`) are others' weights.
 _SHARDS = tuple(
     f"*/{stem}{end}"
@@ -76,7 +77,7 @@ KINDS = (
     FolderKind("identity", IDENTITY_FILE, owned=FILE_PATTERNS),
     FolderKind("lora", LORA),
     FolderKind("dataset", "**/*.parquet", repo_type="dataset", owned=("*.parquet",)),
-    FolderKind("dataset", _CLIPS, repo_type="dataset"),
+    FolderKind("dataset", "clips.jsonl", repo_type="dataset", owns_folders=True),
 )
 
 
@@ -157,9 +158,9 @@ def publish_folder(
             raise ValueError(f"`remote_code` is for pipelines, but {folder} is of the kind {kind.name!r}.")
         files = remote_code_files(files)
         revision = revision or REMOTE_CODE_REVISION
-    owned = kind.owned
-    if kind.marker == _CLIPS:  # which names the media: whatever lies in the same folders as they
-        owned = tuple({f"{top}/*" for top, slash, _ in (name.partition("/") for name in files) if slash})
+    owned = set(kind.owned)
+    if kind.owns_folders:
+        owned |= {f"{name.partition('/')[0]}/*" for name in files if "/" in name}
     return publish_files(
         files,
         repo_id,
@@ -176,7 +177,7 @@ def publish_files(
     repo_id: str,
     *,
     repo_type: str = "model",
-    owned: Sequence[str] = (),
+    owned: Collection[str] = (),
     private: bool | None = None,
     revision: str | None = None,
     token: str | None = None,
